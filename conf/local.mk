@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: BSD-3-Clause
+
+# the folders are make's variables, not configure's, so the unit is made here
+nodist_systemdsystemunit_DATA = conf/stackd.service
+CLEANFILES += conf/stackd.service
+conf/stackd.service: conf/stackd.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) conf && $(SED) -e 's|@sbindir[@]|$(sbindir)|g' -e 's|@sysconfdir[@]|$(sysconfdir)|g' \
+		-e 's|@SERVICE_TYPE[@]|$(SERVICE_TYPE)|g' $(srcdir)/conf/stackd.service.in >$@
+
+# sysusers.d and tmpfiles.d want names of their own: NAME.conf
+install-data-local:
+	$(MKDIR_P) "$(DESTDIR)$(sysusersdir)" "$(DESTDIR)$(tmpfilesdir)"
+	$(INSTALL_DATA) $(srcdir)/conf/stackd.sysusers "$(DESTDIR)$(sysusersdir)/stackd.conf"
+	$(INSTALL_DATA) $(srcdir)/conf/stackd.tmpfiles "$(DESTDIR)$(tmpfilesdir)/stackd.conf"
+
+uninstall-local:
+	rm -f "$(DESTDIR)$(sysusersdir)/stackd.conf" "$(DESTDIR)$(tmpfilesdir)/stackd.conf"
+
+EXTRA_DIST += conf/stackd.service.in conf/stackd.sysusers conf/stackd.tmpfiles

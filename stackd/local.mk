@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# libstackd-core.la is the whole daemon but main(): stackd and the unit tests link it.
+
+noinst_LTLIBRARIES += libstackd-core.la
+libstackd_core_la_SOURCES = $(stackd_core_sources)
+libstackd_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(DPDK_CFLAGS) $(URCU_CFLAGS) $(LIBCONFIG_CFLAGS) $(PCAP_CFLAGS) \
+	$(LIBCAP_CFLAGS) $(SECCOMP_CFLAGS) $(SYSTEMD_CFLAGS) $(SYSTEMD_DEFS)
+libstackd_core_la_LIBADD = libshm.la $(DPDK_LIBS) $(URCU_LIBS) $(LIBCONFIG_LIBS) $(PCAP_LIBS) \
+	$(LIBCAP_LIBS) $(SECCOMP_LIBS) $(SYSTEMD_LIBS) -lm
