@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A network port: bursts of frames in and out.  One interface, three kinds: dpdk.c (any DPDK device), mem.c (tests: two
+ * ends of a wire in memory), fault.c (wraps another one and loses, delays, reorders, duplicates and corrupts by a seeded
+ * generator).
+ *
+ * Thread-safety: a (nic, queue) pair belongs to one engine.  Where a device has fewer transmit queues than there are
+ * engines, dpdk.c shares them under a lock.  nic_open, nic_close and nic_wait_fds are for the control thread.
+ */
+#ifndef STACKD_NIC_NIC_H
+#define STACKD_NIC_NIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stackd/nic/pkt.h"
+#include "stackd/stats.h"
+
+struct nic_fault { /* probabilities 0..1 */
+	double loss, reorder, duplicate, corrupt;
+	uint32_t delay_us, jitter_us;
+	uint32_t rate_mbit; /* 0: unlimited; else a queue of limit_bytes drains at this rate */
+	uint32_t limit_bytes;
+	uint64_t seed;
+	bool on;
+};
+
+struct nic_ops {
+	uint16_t (*rx)(struct nic *n, unsigned queue, struct pkt **pkts, uint16_t max, uint64_t now_us);
+	uint16_t (*tx)(struct nic *n, unsigned queue, struct pkt **pkts, uint16_t count, uint64_t now_us);
+	struct pkt *(*alloc)(struct nic *n);
+	void (*free)(struct pkt *p);
+	uint64_t (*next_us)(struct nic *n, unsigned queue, uint64_t now_us); /* may be NULL */
+	void (*counters)(struct nic *n, uint64_t out[]);                     /* may be NULL */
+	void (*close)(struct nic *n);
+};
+
+struct nic {
+	const struct nic_ops *ops;
+	char name[32];
+	uint8_t index;       /* of the port, as in the configuration */
+	uint8_t mac[6];
+	uint16_t mtu;        /* bytes of IP packet */
+	uint16_t rx_queues, tx_queues;
+	bool tx_l4_csum, tx_ip_csum; /* the port completes PKT_TX_*_CSUM itself; else nic_tx() does it in software */
+	bool rx_l4_csum, rx_ip_csum;
+	int wait_fd[8]; /* readable when frames have arrived; -1: none (then the engine wakes up by a bounded sleep) */
+	unsigned wait_fds;
+};
+
+/* EAL, for the ports that need it.  Chooses hugepages or not by itself ("auto", "always", "never"), and tells in the log.
+ * `memory_mib` is for --no-huge.  Unprivileged use works with devices that need no rights.  0 or -errno. */
+struct nic_eal_conf {
+	const char *hugepages;
+	unsigned memory_mib;
+	const char *lcores; /* NULL: all engine threads register themselves */
+};
+int nic_eal_init(const struct nic_eal_conf *c);
+bool nic_eal_hugepages(void); /* what was chosen */
+
+/* Engine threads call it once, before their first burst. */
+int nic_thread_register(void);
+
+/* Open a DPDK device by its device string ("net_af_packet0,iface=veth0"), probing it if it is not there yet.  queues: as
+ * many as engines; fewer when the device has fewer.  packets: buffers of its pool.  NULL and errno with a log line. */
+struct nic *nic_dpdk_open(const char *device, const char *name, unsigned queues, unsigned packets, uint16_t mtu);
+
+/* Wrap inner, which then belongs to the wrapper. Both directions suffer. */
+struct nic *nic_fault_open(struct nic *inner, const struct nic_fault *f);
+
+/* A wire in memory: two ports, each receiving what the other sends, at once.  For tests; needs no EAL.  Buffers are plain
+ * heap; alloc fails when `packets` are out.  nic_mem_out counts those out. */
+int nic_mem_pair(struct nic *end[2], unsigned packets, uint16_t mtu);
+unsigned nic_mem_out(struct nic *n);
+
+/* Frames that have arrived, at most max.  The pkts belong to the caller. */
+uint16_t nic_rx(struct nic *n, unsigned queue, struct pkt **pkts, uint16_t max, uint64_t now_us);
+
+/* Send count frames; takes all of them over, those that do not fit are freed and counted.  Completes checksums that the
+ * port does not. Returns how many were sent. */
+uint16_t nic_tx(struct nic *n, unsigned queue, struct pkt **pkts, uint16_t count, uint64_t now_us);
+
+/* An empty frame with PKT_HEADROOM bytes before data, or NULL. */
+struct pkt *nic_alloc(struct nic *n);
+void nic_free(struct pkt *p);
+
+/* When the port will have something to do without a frame's arrival (a delaying port); UINT64_MAX: never. */
+uint64_t nic_next_us(struct nic *n, unsigned queue, uint64_t now_us);
+
+void nic_close(struct nic *n);
+
+#endif
