@@ -179,6 +179,11 @@ static_assert(offsetof(struct lane_up, cmd) == SHM_LINE, "layout");
  * (EV_ACCEPT), those with it by the client (CMD_CONNECT); both count from 0 and stay below max_sockets.  A handle lives
  * until the client's CMD_CLOSE for it; events of an older generation are ignored by the client, commands of an older
  * generation are ignored and counted by the engine.
+ *
+ * Bytes that are unacknowledged at CMD_CLOSE still lie in the client's chunks.  So when the last EV_STATE before CMD_CLOSE
+ * told less than tx_acked == tx_end, the engine owes the handle a last EV_STATE, with EVF_CLOSED or EVF_ERROR, once it
+ * reads those chunks no more (all acknowledged, reset, or given up); the client keeps the chunks, and the index if it
+ * gave it, until then.  The engine may send this event after any CMD_CLOSE, and reuses an index of its own only after it.
  */
 #define HANDLE_ACTIVE 0x80000000u
 
@@ -211,7 +216,9 @@ struct cmd {
 			uint16_t dport, sport;  /* sport 0 = the engine chooses; else reserved by CTL_BIND */
 		} connect;
 		struct {
-			uint64_t rx_done; /* stream offset up to which received bytes are consumed */
+			uint64_t rx_done; /* stream offset up to which received bytes are consumed; frees the chunks
+			                     below the one of byte rx_done - 1, or all when nothing is left to read
+			                     (the reader still needs that chunk's link to find the next) */
 			uint64_t tx_end;  /* stream offset up to which bytes are ready to be sent */
 			uint32_t chunk[CMD_SEND_CHUNKS]; /* the chunks of class B that hold [old tx_end, tx_end), the
 			                                    first being that of old tx_end; unused ones BYTES_NONE */
