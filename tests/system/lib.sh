@@ -328,6 +328,7 @@ app_holds_nothing()
 
 log_show()
 {
+	[ -e "$T/$1.log" ] || return 0
 	note "the end of $1's log:"
 	tail -n 20 "$T/$1.log" | sed 's/^/#   /'
 }
