@@ -177,13 +177,12 @@ static_assert(offsetof(struct lane_up, cmd) == SHM_LINE, "layout");
 /* --- Handles --------------------------------------------------------------------------------------------------------
  * A connection is named, in one lane, by index and generation.  Indices without HANDLE_ACTIVE are given by the engine
  * (EV_ACCEPT), those with it by the client (CMD_CONNECT); both count from 0 and stay below max_sockets.  A handle lives
- * until the client's CMD_CLOSE for it; events of an older generation are ignored by the client, commands of an older
+ * until the answer to the client's CMD_CLOSE for it; events of an older generation are ignored by the client, commands of an older
  * generation are ignored and counted by the engine.
  *
- * Bytes that are unacknowledged at CMD_CLOSE still lie in the client's chunks.  So when the last EV_STATE before CMD_CLOSE
- * told less than tx_acked == tx_end, the engine owes the handle a last EV_STATE, with EVF_CLOSED or EVF_ERROR, once it
- * reads those chunks no more (all acknowledged, reset, or given up); the client keeps the chunks, and the index if it
- * gave it, until then.  The engine may send this event after any CMD_CLOSE, and reuses an index of its own only after it.
+ * Bytes that are unacknowledged at CMD_CLOSE still lie in the client's chunks.  So every CMD_CLOSE is answered, sooner or
+ * later, by a last EV_STATE with EVF_CLOSED and tx_acked == tx_end: the engine reads those chunks no more (all acknowledged,
+ * reset, or given up).  Until then the client keeps the chunks, and both sides keep the index.
  */
 #define HANDLE_ACTIVE 0x80000000u
 

@@ -8,3 +8,14 @@ libstackd_core_la_CPPFLAGS = $(AM_CPPFLAGS) $(DPDK_CFLAGS) $(URCU_CFLAGS) $(LIBC
 	$(LIBCAP_CFLAGS) $(SECCOMP_CFLAGS) $(SYSTEMD_CFLAGS) $(SYSTEMD_DEFS)
 libstackd_core_la_LIBADD = libshm.la $(DPDK_LIBS) $(URCU_LIBS) $(LIBCONFIG_LIBS) $(PCAP_LIBS) \
 	$(LIBCAP_LIBS) $(SECCOMP_LIBS) $(SYSTEMD_LIBS) -lm
+
+stackd_core_sources += \
+	stackd/attach.c stackd/bind.c stackd/client.c stackd/ctl.c stackd/ctl.h stackd/shown.c \
+	stackd/core.c stackd/core.h stackd/idle.c stackd/idle.h stackd/mail.c stackd/flows.c stackd/flows.h \
+	stackd/steer.c stackd/steer.h \
+	stackd/clock.h stackd/log.h stackd/stats.h
+
+sbin_PROGRAMS += stackd/stackd
+stackd_stackd_SOURCES = stackd/main.c
+stackd_stackd_CPPFLAGS = $(libstackd_core_la_CPPFLAGS)
+stackd_stackd_LDADD = libstackd-core.la

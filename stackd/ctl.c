@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The control thread's loop: the listening socket, the clients' sockets and pidfds, mail from engines, signals, a timer.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "stackd/clock.h"
+#include "stackd/ctl.h"
+#include "stackd/log.h"
+
+enum {
+	EVENTS = 64,
+	ACCEPTS = 16,             /* new connections per event */
+	HELLO_TIMEOUT_US = 5000000,
+};
+
+/* --- Mail from engines ------------------------------------------------------------------------------------------------------ */
+
+static void mail_one(struct ctl *ctl, const struct mail *m)
+{
+	struct client *c = m->lane != NULL ? m->lane->client : NULL;
+
+	(void)ctl;
+	switch (m->kind) {
+	case MAIL_LANE_GONE:
+		client_lane_gone(c);
+		break;
+	case MAIL_LANE_BAD:
+		log_warn("ctl", "app %u (%s, pid %d, uid %u) is detached: %s", c->id, c->name, (int)c->cred.pid,
+			 (unsigned)c->cred.uid, m->lane->bad);
+		client_leave(c, m->lane->bad);
+		break;
+	case MAIL_WANT:
+		client_wants(c, m->engine, m->index);
+		break;
+	case MAIL_IDLE:
+		client_segment_back(c, m);
+		break;
+	case MAIL_LISTENER_DONE:
+		client_listener_done(m->listener->user, m->listener);
+		break;
+	default:
+		break;
+	}
+}
+
+static void on_mail(struct ctl *ctl, struct watch *w)
+{
+	struct mail *m;
+	uint64_t bells;
+
+	if (read(w->fd, &bells, sizeof(bells)) < 0)
+		return;
+	while ((m = mail_next(&ctl->inbox)) != NULL) {
+		mail_one(ctl, m);
+		free(m);
+	}
+}
+
+/* --- Signals, time, connections --------------------------------------------------------------------------------------------- */
+
+static void on_signal(struct ctl *ctl, struct watch *w)
+{
+	struct signalfd_siginfo info;
+
+	if (read(w->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	log_info("ctl", "%s: ending", strsignal((int)info.ssi_signo));
+	ctl->stop = true;
+}
+
+static void on_timer(struct ctl *ctl, struct watch *w)
+{
+	uint64_t ticks, now = clock_us();
+	struct client *c;
+
+	if (read(w->fd, &ticks, sizeof(ticks)) < 0)
+		return;
+	for (c = ctl->clients; c != NULL; c = c->next) {
+		if (c->state == CLIENT_HELLO && now - c->since_us > HELLO_TIMEOUT_US)
+			client_leave(c, "it did not say who it is");
+	}
+	shown_refresh(ctl);
+}
+
+static void on_listen(struct ctl *ctl, struct watch *w)
+{
+	for (int i = 0; i < ACCEPTS; i++) {
+		int sock = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (sock < 0)
+			return;
+		client_accept(ctl, sock);
+	}
+}
+
+/* --- The loop ----------------------------------------------------------------------------------------------------------------- */
+
+static void free_gone(struct ctl *ctl)
+{
+	struct client *c, *next;
+
+	for (c = ctl->clients; c != NULL; c = next) {
+		next = c->next;
+		if (c->state == CLIENT_GONE)
+			client_free(c);
+	}
+}
+
+void ctl_run(struct ctl *ctl)
+{
+	struct epoll_event e[EVENTS];
+
+	while (!ctl->stop) {
+		int n = epoll_wait(ctl->epoll_fd, e, EVENTS, -1);
+
+		for (int i = 0; i < n && !ctl->stop; i++) {
+			struct watch *w = e[i].data.ptr;
+
+			if (w->client == NULL || w->client->state != CLIENT_GONE)
+				w->ready(ctl, w);
+		}
+		free_gone(ctl);
+	}
+}
+
+static int watch_fd(struct ctl *ctl, struct watch *w, int fd, void (*ready)(struct ctl *, struct watch *))
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.ptr = w };
+
+	if (fd < 0)
+		return -errno;
+	*w = (struct watch){ .ready = ready, .fd = fd };
+	return epoll_ctl(ctl->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0 ? 0 : -errno;
+}
+
+static int watch_signals(struct ctl *ctl)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	return watch_fd(ctl, &ctl->signals, signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), on_signal);
+}
+
+static int watch_timer(struct ctl *ctl)
+{
+	struct itimerspec each = { .it_interval.tv_sec = 1, .it_value.tv_sec = 1 };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0)
+		timerfd_settime(fd, 0, &each, NULL);
+	return watch_fd(ctl, &ctl->timer, fd, on_timer);
+}
+
+static int watch_listen(struct ctl *ctl)
+{
+	int fd = ctl_listen_at(ctl->conf->socket, ctl->conf->socket_mode);
+
+	if (fd < 0) {
+		log_err("ctl", "%s: %s%s", ctl->conf->socket, strerror(-fd),
+			fd == -EADDRINUSE ? ": another stackd is running there" : "");
+		return fd;
+	}
+	return watch_fd(ctl, &ctl->listen, fd, on_listen);
+}
+
+int ctl_open(struct ctl *ctl, const struct conf *conf, struct stat_seg *stat)
+{
+	int err;
+
+	*ctl = (struct ctl){ .conf = conf, .stat = stat, .next_id = 1, .listen.fd = -1, .mail.fd = -1, .signals.fd = -1,
+			     .timer.fd = -1 };
+	for (unsigned i = 0; i < SHM_RETA_SIZE; i++)
+		ctl->reta[i] = (uint8_t)(i % conf->cores);
+	ctl->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	err = ctl->epoll_fd < 0 ? -errno : mailbox_init(&ctl->inbox);
+	if (err != 0)
+		return err;
+	err = watch_listen(ctl);
+	if (err == 0)
+		err = watch_fd(ctl, &ctl->mail, ctl->inbox.bell_fd, on_mail);
+	if (err == 0)
+		err = watch_signals(ctl);
+	if (err == 0)
+		err = watch_timer(ctl);
+	return err;
+}
+
+static void watch_close(struct watch *w)
+{
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
+}
+
+void ctl_close(struct ctl *ctl)
+{
+	while (ctl->clients != NULL) {
+		client_unbind_all(ctl->clients);
+		client_free(ctl->clients);
+	}
+	if (ctl->listen.fd >= 0)
+		unlink(ctl->conf->socket);
+	watch_close(&ctl->listen);
+	watch_close(&ctl->signals);
+	watch_close(&ctl->timer);
+	mailbox_fini(&ctl->inbox);
+	close(ctl->epoll_fd);
+}
