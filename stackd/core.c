@@ -546,22 +546,30 @@ static int core_stack(struct core *core)
 	return 0;
 }
 
+/* A port's queue of this engine, if it has one, joins what the engine waits for. */
+static int port_watch(struct core *core, const struct nic *n)
+{
+	if (core->index >= n->rx_queues)
+		return 0;
+	if (core->index >= n->wait_fds || n->wait_fd[core->index] < 0) {
+		core->idle.blind = true;
+		return 0;
+	}
+	if (idle_add(&core->idle, n->wait_fd[core->index]) == 0)
+		return 0;
+	log_err("core", "port %s: its descriptor cannot be waited for: %s", n->name, strerror(errno));
+	return -errno;
+}
+
 static int core_ports(struct core *core)
 {
-	for (unsigned i = 0; i < core->conf.net->ports; i++) {
-		struct nic *n = core->conf.net->port[i].nic;
+	int err = idle_add(&core->idle, core->inbox.bell_fd);
 
-		core->nic[core->nics++] = n;
-		if (core->index >= n->rx_queues)
-			continue;
-		if (n->wait_fds == 0) {
-			core->idle.blind = true;
-		} else if (idle_add(&core->idle, n->wait_fd[core->index % n->wait_fds]) != 0) {
-			log_err("core", "port %s: its descriptor cannot be waited for: %s", n->name, strerror(errno));
-			return -errno;
-		}
+	for (unsigned i = 0; i < core->conf.net->ports && err == 0; i++) {
+		core->nic[core->nics++] = core->conf.net->port[i].nic;
+		err = port_watch(core, core->nic[i]);
 	}
-	return idle_add(&core->idle, core->inbox.bell_fd);
+	return err;
 }
 
 struct core *core_create(const struct core_conf *conf)

@@ -184,8 +184,10 @@ static int eal_start(const struct conf *conf)
 	struct nic_eal_conf eal = { .hugepages = conf->hugepages };
 	uint64_t buffers = 0;
 
-	for (unsigned i = 0; i < conf->ports; i++)
+	for (unsigned i = 0; i < conf->ports; i++) {
+		eal.pci |= nic_is_pci(conf->port[i].device);
 		buffers += (uint64_t)conf->packets * ((conf->port[i].mtu > 1500 ? conf->port[i].mtu : 2048u) + 768u);
+	}
 	eal.memory_mib = (unsigned)(buffers >> 20) + EAL_MEMORY_MIN_MIB;
 	return nic_eal_init(&eal);
 }

@@ -109,12 +109,10 @@ static unsigned shown_listeners(struct ctl *ctl, const struct client *c, unsigne
 
 static void shown_ports(struct ctl *ctl)
 {
-	for (unsigned i = 0; i < ctl->net->ports && i < STAT_PORTS_MAX; i++) {
-		struct nic *n = ctl->net->port[i].nic;
+	static_assert(NIC_CNT_MAX <= STAT_NIC_COUNTERS, "a port's counters fit its record");
 
-		if (n->ops->counters != NULL)
-			n->ops->counters(n, stat_seg_port(ctl->stat, i)->n);
-	}
+	for (unsigned i = 0; i < ctl->net->ports && i < STAT_PORTS_MAX; i++)
+		nic_counters(ctl->net->port[i].nic, stat_seg_port(ctl->stat, i)->n);
 }
 
 void shown_refresh(struct ctl *ctl)
