@@ -10,14 +10,6 @@
 
 enum { PORTS_MAX = 4096 }; /* of one context */
 
-static void answer(struct client *c, uint32_t id, int err, uint32_t value)
-{
-	struct ctl_reply r = { .err = err, .value = value };
-
-	if (ctl_send(c->sock.fd, CTL_REPLY, id, &r, sizeof(r), NULL, 0) != 0)
-		client_leave(c, "it does not read its answers");
-}
-
 static struct client_port *port_find(const struct client *c, uint32_t cookie)
 {
 	for (struct client_port *p = c->port; p != NULL; p = p->next) {
@@ -98,7 +90,7 @@ void client_bind(struct client *c, const struct ctl_msg *m)
 
 	if (err == 0)
 		err = bind_one(c, &m->bind, &p);
-	answer(c, m->head.id, err, p != NULL ? p->listener->port : 0);
+	client_reply(c, m->head.id, err, p != NULL ? p->listener->port : 0);
 }
 
 void client_listen(struct client *c, const struct ctl_msg *m)
@@ -108,7 +100,7 @@ void client_listen(struct client *c, const struct ctl_msg *m)
 
 	if (p != NULL)
 		err = -listen_start(c->ctl->listeners, p->listener, m->listen.backlog);
-	answer(c, m->head.id, err, 0);
+	client_reply(c, m->head.id, err, 0);
 }
 
 /* Out of the table now, out of every engine soon. */
@@ -129,7 +121,7 @@ void client_unbind(struct client *c, const struct ctl_msg *m)
 	struct client_port *p = port_find(c, m->sock.cookie);
 
 	if (p == NULL) {
-		answer(c, m->head.id, EINVAL, 0);
+		client_reply(c, m->head.id, EINVAL, 0);
 		return;
 	}
 	p->unbind_id = m->head.id;

@@ -24,7 +24,7 @@ enum {
 
 /* --- Messages ---------------------------------------------------------------------------------------------------------------- */
 
-static void reply(struct client *c, uint32_t id, int err, uint32_t value)
+void client_reply(struct client *c, uint32_t id, int err, uint32_t value)
 {
 	struct ctl_reply r = { .err = err, .value = value };
 
@@ -43,7 +43,7 @@ static void client_stats(struct client *c, const struct ctl_msg *m)
 	int fd = c->ctl->stat->region.fd;
 
 	if (!may_operate(c)) {
-		reply(c, m->head.id, EPERM, 0);
+		client_reply(c, m->head.id, EPERM, 0);
 		return;
 	}
 	shown_refresh(c->ctl);
@@ -56,14 +56,14 @@ static void client_shut(struct client *c, const struct ctl_msg *m)
 	struct client *other;
 
 	if (!may_operate(c)) {
-		reply(c, m->head.id, EPERM, 0);
+		client_reply(c, m->head.id, EPERM, 0);
 		return;
 	}
 	for (other = c->ctl->clients; other != NULL; other = other->next) {
 		if (other->state == CLIENT_LIVE && other->id == m->sock.cookie)
 			break;
 	}
-	reply(c, m->head.id, other != NULL ? 0 : ESRCH, 0);
+	client_reply(c, m->head.id, other != NULL ? 0 : ESRCH, 0);
 	if (other != NULL)
 		client_leave(other, "an operator detached it");
 }
@@ -385,7 +385,7 @@ void client_listener_done(struct client *c, struct listener *l)
 	*p = gone->next;
 	c->ports--;
 	if (gone->answer && c->state == CLIENT_LIVE)
-		reply(c, gone->unbind_id, 0, 0);
+		client_reply(c, gone->unbind_id, 0, 0);
 	listen_free(l);
 	free(gone);
 	maybe_gone(c);

@@ -101,6 +101,9 @@ void ctl_close(struct ctl *ctl);
 /* A new connection.  Takes sock over. */
 void client_accept(struct ctl *ctl, int sock);
 
+/* Answer request `id`: err is 0 or an errno. */
+void client_reply(struct client *c, uint32_t id, int err, uint32_t value);
+
 /* Begin to take back what it has.  text is told to it (when it still listens) and shown to operators. */
 void client_leave(struct client *c, const char *text);
 

@@ -109,7 +109,7 @@ static unsigned shown_listeners(struct ctl *ctl, const struct client *c, unsigne
 
 static void shown_ports(struct ctl *ctl)
 {
-	static_assert(NIC_CNT_MAX <= STAT_NIC_COUNTERS, "a port's counters fit its record");
+	static_assert((int)NIC_CNT_MAX <= STAT_NIC_COUNTERS, "a port's counters fit its record");
 
 	for (unsigned i = 0; i < ctl->net->ports && i < STAT_PORTS_MAX; i++)
 		nic_counters(ctl->net->port[i].nic, stat_seg_port(ctl->stat, i)->n);
