@@ -25,7 +25,7 @@ NSD='' NSK='' NSA=''
 declare -A PIDS=()
 declare -i FAILED=0
 FINISHED=no
-LEFT_BEFORE=''
+STACKD_PIDS=()
 
 # --- Results -----------------------------------------------------------------------------------------------------------
 
@@ -141,12 +141,14 @@ app()
 
 # --- The network -------------------------------------------------------------------------------------------------------
 
-# What must be the same after the test as it was before.
-surroundings()
+# What a stackd that is gone has left in the file system: DPDK names its files after the process.
+stackd_files()
 {
-	local path
-	for path in /dev/hugepages/* /run/dpdk/* /dev/shm/*; do
-		if [ -e "$path" ]; then printf '%s\n' "$path"; fi
+	local pid path
+	for pid in "${STACKD_PIDS[@]}"; do
+		for path in "/run/dpdk/stackd$pid" "/dev/hugepages/stackd$pid"* "/dev/shm/stackd$pid"*; do
+			if [ -e "$path" ]; then printf '%s\n' "$path"; fi
+		done
 	done
 }
 
@@ -157,7 +159,6 @@ net_up()
 	chmod 755 "$T"
 	trap on_exit EXIT
 	trap 'exit 130' INT TERM HUP
-	LEFT_BEFORE=$(surroundings)
 	NSD=${T##*/}-d NSK=${T##*/}-k NSA=${T##*/}-a
 	for ns in "$NSD" "$NSK" "$NSA"; do
 		ip netns add "$ns"
@@ -221,6 +222,7 @@ stackd_start()
 {
 	[ -e "$T/stackd.conf" ] || stackd_conf
 	spawn stackd ip netns exec "$NSD" "$(real_program stackd)" -c "$T/stackd.conf"
+	STACKD_PIDS+=("${PIDS[stackd]}")
 	wait_line 30 "$T/stackd.log" "${PIDS[stackd]}" '\bready\b' && return
 	not_ok start "stackd did not become ready"
 	log_show stackd
@@ -379,7 +381,7 @@ on_exit()
 	set +e
 	[ "$FINISHED" = yes ] || [ "$rc" = 77 ] || not_ok "end" "stopped early with status $rc"
 	net_down
-	left=$(ip netns list | grep -F "${T##*/}-"; comm -13 <(sort <<<"$LEFT_BEFORE") <(surroundings | sort))
+	left=$(ip netns list | grep -F "${T##*/}-"; stackd_files)
 	if [ "${KEEP:-no}" = yes ] && ((FAILED)); then note "kept: $T"; else rm -rf "$T"; fi
 	if [ -z "$left" ]; then ok "nothing left behind"; else not_ok "nothing left behind" "${left//$'\n'/, }"; fi
 	exit $((FAILED > 0 ? 1 : rc))
