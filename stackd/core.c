@@ -26,6 +26,8 @@ enum {
 	RESET_BUDGET = 1024,    /* connections reset per turn when stackd ends */
 	STOP_US = 700000,       /* and this long at most */
 	DRAIN_US = 500000,      /* what a dead client had closed before may take this long */
+	SPIN_CREDIT = 8,         /* spins that may fail in a row after as many that paid */
+	SPIN_PROBE = 32,         /* and then one in so many is tried */
 	IDLE_SEGMENT_US = 1000000,
 	SEGMENT_RETRY_US = 100000, /* after a client's quota was found used up */
 	RECLAIM_SLEEP_US = 1000, /* between looks at a lane that drains */
@@ -53,6 +55,8 @@ struct core {
 	struct idle idle;
 	_Atomic bool asleep;
 	uint64_t last_work_us, tick_us, segments_us;
+	unsigned spin_credit, spin_tries; /* whether looking again before sleeping has paid lately */
+	bool spinning;
 	bool stopping;
 	uint64_t stop_us;
 
@@ -438,7 +442,30 @@ static void core_sleep(struct core *core)
 	bell_quiet(core);
 }
 
-/* Sleep is worth its wake-up once there has been nothing to do for as long as a program waits. */
+/* Look again for a while, or sleep at once?  Looking pays when work comes meanwhile; it cannot when the programs run on
+ * this very core.  When it has not paid lately, it is tried now and then. */
+static bool spin_more(struct core *core, uint64_t now_us)
+{
+	if (!core->spinning) {
+		core->spinning = true;
+		core->spin_tries++;
+	}
+	if (core->spin_credit == 0 && core->spin_tries % SPIN_PROBE != 0)
+		return false;
+	if (now_us - core->last_work_us < core->conf.conf->spin_us)
+		return true;
+	if (core->spin_credit > 0)
+		core->spin_credit--;
+	return false;
+}
+
+static void spin_paid(struct core *core)
+{
+	if (core->spinning && core->spin_credit < SPIN_CREDIT)
+		core->spin_credit++;
+	core->spinning = false;
+}
+
 static void core_rest(struct core *core, unsigned work)
 {
 	uint64_t after = clock_us();
@@ -446,13 +473,16 @@ static void core_rest(struct core *core, unsigned work)
 	core->shown->loop_us = after;
 	core->shown->conns = tcp_conns(core->tcp);
 	if (work > 0) {
+		spin_paid(core);
 		core->last_work_us = after;
 		core->shown->busy_us += after - core->now_us;
 		idle_worked(&core->idle);
 		return;
 	}
-	if (core->conf.conf->idle == CONF_IDLE_ADAPTIVE && after - core->last_work_us >= core->conf.conf->spin_us)
+	if (core->conf.conf->idle == CONF_IDLE_ADAPTIVE && !spin_more(core, after)) {
 		core_sleep(core);
+		core->spinning = false;
+	}
 	core->shown->idle_us += clock_us() - core->now_us;
 }
 
@@ -477,6 +507,7 @@ static void *core_run(void *arg)
 	nic_thread_register();
 	urcu_qsbr_register_thread();
 	core->last_work_us = clock_us();
+	core->spin_credit = SPIN_CREDIT;
 	while (!core_stopped(core)) {
 		work = core_turn(core);
 		urcu_qsbr_quiescent_state();
