@@ -21,6 +21,16 @@ enum {
 	NET_BURST = 64,
 };
 
+/* Does a / prefix bits hold b?  IPv4-mapped; prefix counts IPv4's bits. */
+static inline bool net_prefix_holds(const struct ipaddr *a, unsigned prefix, const struct ipaddr *b)
+{
+	for (unsigned bit = 0; bit < 96 + prefix && bit < 128; bit++) {
+		if (((a->b[bit / 8] ^ b->b[bit / 8]) >> (7 - bit % 8) & 1) != 0)
+			return false;
+	}
+	return true;
+}
+
 struct net_addr {
 	struct ipaddr addr;
 	uint8_t prefix; /* bits, IPv4: 0..32 */

@@ -26,6 +26,26 @@ struct nic_fault { /* probabilities 0..1 */
 	bool on;
 };
 
+/* What a port counts by itself, whatever its kind; see nic_counters(). */
+enum nic_counter {
+	NIC_CNT_RX_FRAMES,
+	NIC_CNT_RX_BYTES,
+	NIC_CNT_TX_FRAMES,
+	NIC_CNT_TX_BYTES,
+	NIC_CNT_RX_MISSED,  /* lost by the device before stackd took them */
+	NIC_CNT_RX_NOBUF,   /* lost because the pool was empty */
+	NIC_CNT_RX_ERRORS,
+	NIC_CNT_RX_SCATTER, /* in more pieces than a buffer holds: dropped */
+	NIC_CNT_TX_ERRORS,
+	NIC_CNT_TX_FULL,    /* not taken by the device's queue */
+	NIC_CNT_FAULT_LOST,
+	NIC_CNT_FAULT_DUPLICATED,
+	NIC_CNT_FAULT_CORRUPTED,
+	NIC_CNT_FAULT_REORDERED,
+	NIC_CNT_FAULT_OVERFLOW, /* the rate limit's queue, or all that may be held back, was full */
+	NIC_CNT_MAX,
+};
+
 struct nic_ops {
 	uint16_t (*rx)(struct nic *n, unsigned queue, struct pkt **pkts, uint16_t max, uint64_t now_us);
 	uint16_t (*tx)(struct nic *n, unsigned queue, struct pkt **pkts, uint16_t count, uint64_t now_us);
@@ -45,8 +65,9 @@ struct nic {
 	uint16_t rx_queues, tx_queues;
 	bool tx_l4_csum, tx_ip_csum; /* the port completes PKT_TX_*_CSUM itself; else nic_tx() does it in software */
 	bool rx_l4_csum, rx_ip_csum;
-	int wait_fd[8]; /* readable when frames have arrived; -1: none (then the engine wakes up by a bounded sleep) */
-	unsigned wait_fds;
+	bool rss;            /* the port steers by the hash of shm/rss.h, its default key and queue = (hash % SHM_RETA_SIZE) % rx_queues */
+	int wait_fd[8];      /* [i]: readable when frames have arrived on queue i; -1: none (then the engine wakes up by a bounded sleep) */
+	unsigned wait_fds;   /* valid entries of wait_fd; 0: none */
 };
 
 /* EAL, for the ports that need it.  Chooses hugepages or not by itself ("auto", "always", "never"), and tells in the log.
@@ -55,9 +76,14 @@ struct nic_eal_conf {
 	const char *hugepages;
 	unsigned memory_mib;
 	const char *lcores; /* NULL: all engine threads register themselves */
+	bool pci;           /* some port is a PCI device (nic_is_pci) */
 };
 int nic_eal_init(const struct nic_eal_conf *c);
+bool nic_eal_ready(void);     /* nic_eal_init() has succeeded: other DPDK libraries may be used */
 bool nic_eal_hugepages(void); /* what was chosen */
+
+/* Whether a device string names a PCI device ("0000:03:00.0", "03:00.1,arg=1"). */
+bool nic_is_pci(const char *device);
 
 /* Engine threads call it once, before their first burst. */
 int nic_thread_register(void);
@@ -87,6 +113,10 @@ void nic_free(struct pkt *p);
 
 /* When the port will have something to do without a frame's arrival (a delaying port); UINT64_MAX: never. */
 uint64_t nic_next_us(struct nic *n, unsigned queue, uint64_t now_us);
+
+/* The port's own counters, by enum nic_counter; what it does not count is 0.  Any thread; a moment's view. */
+void nic_counters(struct nic *n, uint64_t out[NIC_CNT_MAX]);
+const char *nic_counter_name(unsigned id);
 
 void nic_close(struct nic *n);
 

@@ -51,7 +51,7 @@ struct pkt {
 	uint8_t proto;   /* IP protocol */
 	uint8_t ttl, tos;
 	uint8_t port;     /* index of the port it came in by or goes out by */
-	struct ipaddr src, dst;
+	struct ipaddr src, dst; /* of a frame to be sent, dst is the next hop (net_alloc) */
 	uint32_t hash; /* symmetric Toeplitz over the tuple, as steering uses it */
 	struct pkt_tcp tcp;
 

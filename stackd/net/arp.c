@@ -1,0 +1,515 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Neighbours: ARP (RFC 826, 5227) and what waits for it.
+ *
+ *   none -> ASKING -> KNOWN <-> PROBING      a broadcast request, an answer, a unicast poll of what has aged
+ *             |         ^         |
+ *             v         +---------+-> none
+ *           FAILED -> none                    packets to it are dropped for a moment
+ *
+ * Only we make entries: by sending to somebody, or by answering a request to us while there is room.  What arrives unasked
+ * changes known ones at most.  Each state has a list in order of use, so that the least used goes when the table is full.
+ * All is bounded: entries, those being asked for, packets per neighbour, packets altogether.
+ */
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#include "stackd/log.h"
+#include "stackd/net/priv.h"
+
+enum {
+	ARP_LEN = 28,
+	ARP_REQUEST = 1,
+	ARP_REPLY = 2,
+	ARP_TRIES = 3,
+	ARP_PROBES = 2,
+	ARP_QUEUE_MAX = 16,
+	ARP_QUEUED_MAX = 1024,
+	ARP_BUSY_MAX = 1024,       /* entries ASKING; the same for PROBING */
+	ARP_NEGATIVE_US = 2000000,
+	ARP_PROBE_WAIT_US = 1000000,
+	ARP_ANNOUNCE_NUM = 2,      /* RFC 5227, 1.1 */
+	ARP_ANNOUNCE_US = 2000000,
+	ARP_DEFEND_US = 10000000,
+	ARP_TICK_US = 20000,       /* not more often than this */
+};
+
+/* Before the next request: once a second at most (RFC 1122, 2.3.2.1). */
+static const uint32_t ask_wait_us[ARP_TRIES] = {1000000, 2000000, 1000000};
+
+enum arp_state { ARP_FREE, ARP_ASKING, ARP_KNOWN, ARP_PROBING, ARP_FAILED, ARP_STATES };
+
+struct arp_entry {
+	TAILQ_ENTRY(arp_entry) list;
+	struct arp_entry *chain;
+	uint32_t addr;
+	uint8_t port;
+	uint8_t state; /* enum arp_state */
+	uint8_t tries;
+	uint8_t mac[6];
+	unsigned queued;
+	struct pkt *head, **tail; /* waiting, oldest first */
+	uint64_t when_us;         /* KNOWN: confirmed; else: when to do something */
+};
+
+TAILQ_HEAD(arp_list, arp_entry);
+
+struct arp {
+	struct arp_list list[ARP_STATES];
+	unsigned count[ARP_STATES];
+	unsigned queued;
+	unsigned announced;
+	uint64_t announce_us, defended_us, next_us;
+	uint64_t age_us;
+	uint32_t busy_max;
+	uint32_t bucket_mask;
+	struct arp_entry **bucket;
+	struct arp_entry entry[];
+};
+
+struct arp_msg {
+	uint16_t op;
+	uint32_t spa, tpa;
+	const uint8_t *sha;
+};
+
+static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+static bool msg_parse(const struct pkt *p, struct arp_msg *m);
+static void msg_learn(struct net *net, const struct pkt *p, const struct arp_msg *m, uint64_t now_us);
+static void msg_conflict(struct net *net, unsigned port, const struct arp_msg *m, uint64_t now_us);
+static void msg_send(struct net *net, unsigned port, uint16_t op, uint32_t spa, uint32_t tpa, const uint8_t *tha,
+                     const uint8_t *to, uint64_t now_us);
+static void ask(struct net *net, struct arp_entry *e, uint64_t now_us);
+static struct arp_entry **find(const struct net *net, unsigned port, uint32_t addr);
+static struct arp_entry *entry_new(struct net *net, unsigned port, uint32_t addr, bool evict);
+static void entry_move(struct arp *a, struct arp_entry *e, enum arp_state state);
+static void entry_free(struct net *net, struct arp_entry *e);
+static void entry_confirm(struct net *net, struct arp_entry *e, const uint8_t *mac, uint64_t now_us);
+static void queue_put(struct net *net, struct arp_entry *e, struct pkt *p);
+static struct pkt *queue_get(struct arp *a, struct arp_entry *e);
+
+struct arp *arp_create(struct net *net)
+{
+	uint32_t n = net->conf.arp_entries ? net->conf.arp_entries : 1024, buckets = 16;
+	struct arp *a = calloc(1, sizeof(*a) + n * sizeof(a->entry[0]));
+
+	while (buckets < n)
+		buckets *= 2;
+	if (a)
+		a->bucket = calloc(buckets, sizeof(struct arp_entry *));
+	if (!a || !a->bucket) {
+		free(a);
+		return NULL;
+	}
+	a->bucket_mask = buckets - 1;
+	a->age_us = (net->conf.arp_age_s ? net->conf.arp_age_s : 300) * 1000000ull;
+	a->busy_max = n / 2 < 1 ? 1 : n / 2 > ARP_BUSY_MAX ? ARP_BUSY_MAX : n / 2;
+	for (unsigned s = 0; s < ARP_STATES; s++)
+		TAILQ_INIT(&a->list[s]);
+	for (uint32_t i = 0; i < n; i++)
+		TAILQ_INSERT_TAIL(&a->list[ARP_FREE], &a->entry[i], list);
+	a->count[ARP_FREE] = n;
+	return a;
+}
+
+void arp_destroy(struct net *net)
+{
+	struct arp *a = net->arp;
+
+	if (!a)
+		return;
+	for (unsigned s = ARP_ASKING; s < ARP_STATES; s++)
+		while (!TAILQ_EMPTY(&a->list[s]))
+			entry_free(net, TAILQ_FIRST(&a->list[s]));
+	free(a->bucket);
+	free(a);
+	net->arp = NULL;
+}
+
+void arp_in(struct net *net, struct pkt *p, uint64_t now_us)
+{
+	struct arp_msg m;
+	bool to_us;
+
+	COUNT(net->stats, ARP_IN);
+	if (!msg_parse(p, &m)) {
+		COUNT(net->stats, ARP_BAD);
+	} else if (m.spa != 0 && ip4_is_own(net, p->port, m.spa)) {
+		if (!(p->flags & PKT_STEERED))
+			msg_conflict(net, p->port, &m, now_us);
+	} else {
+		msg_learn(net, p, &m, now_us);
+		to_us = m.op == ARP_REQUEST && ip4_is_own(net, p->port, m.tpa);
+		if (to_us && !(p->flags & PKT_STEERED)) {
+			COUNT(net->stats, ARP_REPLY);
+			msg_send(net, p->port, ARP_REPLY, m.tpa, m.spa, m.sha, m.sha, now_us);
+		}
+	}
+	nic_free(p);
+}
+
+/* Known for too long: ask the host itself, and go on using what we have. */
+static void maybe_probe(struct net *net, struct arp_entry *e, uint64_t now_us)
+{
+	struct arp *a = net->arp;
+
+	if (now_us - e->when_us < a->age_us || a->count[ARP_PROBING] >= ARP_BUSY_MAX)
+		return;
+	entry_move(a, e, ARP_PROBING);
+	e->tries = 0;
+	ask(net, e, now_us);
+}
+
+void arp_send(struct net *net, struct pkt *p, uint32_t hop, uint64_t now_us)
+{
+	struct arp_entry *e = *find(net, p->port, hop);
+
+	if (!e) {
+		e = entry_new(net, p->port, hop, true);
+		if (!e) {
+			COUNT(net->stats, ARP_FULL);
+			nic_free(p);
+			return;
+		}
+		entry_move(net->arp, e, ARP_ASKING);
+		ask(net, e, now_us);
+	}
+	if (e->state == ARP_KNOWN || e->state == ARP_PROBING) {
+		if (e->state == ARP_KNOWN) {
+			entry_move(net->arp, e, ARP_KNOWN); /* the most recently used */
+			maybe_probe(net, e, now_us);
+		}
+		eth_out(net, p, e->mac, ETH_TYPE_IP4, now_us);
+	} else {
+		queue_put(net, e, p);
+	}
+}
+
+/* RFC 5227, 2.3: tell everybody on every port.  One engine does it for all. */
+static void announce(struct net *net, uint64_t now_us)
+{
+	for (unsigned i = 0; i < net->ports; i++)
+		for (unsigned k = 0; k < net->port[i].owns; k++)
+			msg_send(net, i, ARP_REQUEST, net->port[i].own[k].addr, net->port[i].own[k].addr, NULL, broadcast, now_us);
+}
+
+/* Tell the connections whose packets waited here, as a router's host-unreachable would. */
+static void report_failed(struct net *net, const struct pkt *p)
+{
+	const uint8_t *ip = p->data + p->l3_off, *l4 = p->data + p->l4_off;
+	struct net_icmp_error e;
+
+	if (!net->icmp_error || ip[9] != PROTO_TCP || p->len < p->l4_off + 8u)
+		return;
+	e = (struct net_icmp_error){
+		.src = from_ip4(get32(ip + 12)),
+		.dst = from_ip4(get32(ip + 16)),
+		.sport = get16(l4),
+		.dport = get16(l4 + 2),
+		.seq = get32(l4 + 4),
+		.type = ICMP_UNREACHABLE,
+		.code = 1,
+	};
+	net->icmp_error(net->icmp_error_arg, &e);
+}
+
+static void fail(struct net *net, struct arp_entry *e, uint64_t now_us)
+{
+	struct pkt *p, *waiting = NULL, **tail = &waiting;
+
+	COUNT(net->stats, ARP_FAILED);
+	while ((p = queue_get(net->arp, e))) {
+		*tail = p;
+		tail = &p->next;
+	}
+	entry_move(net->arp, e, ARP_FAILED);
+	e->when_us = now_us + ARP_NEGATIVE_US;
+	while ((p = waiting)) {
+		waiting = p->next;
+		COUNT(net->stats, ARP_QUEUE_DROP);
+		report_failed(net, p);
+		nic_free(p);
+	}
+}
+
+static void entry_due(struct net *net, struct arp_entry *e, uint64_t now_us)
+{
+	if (e->state == ARP_ASKING && e->tries < ARP_TRIES)
+		ask(net, e, now_us);
+	else if (e->state == ARP_ASKING)
+		fail(net, e, now_us);
+	else if (e->state == ARP_PROBING && e->tries < ARP_PROBES)
+		ask(net, e, now_us);
+	else
+		entry_free(net, e);
+}
+
+static void list_due(struct net *net, enum arp_state state, uint64_t now_us)
+{
+	struct arp *a = net->arp;
+	struct arp_entry *e, *next;
+
+	for (e = TAILQ_FIRST(&a->list[state]); e; e = next) {
+		next = TAILQ_NEXT(e, list);
+		if (e->when_us <= now_us)
+			entry_due(net, e, now_us);
+	}
+	TAILQ_FOREACH(e, &a->list[state], list)
+		if (e->when_us < a->next_us)
+			a->next_us = e->when_us;
+}
+
+static void failed_due(struct net *net, uint64_t now_us)
+{
+	struct arp_list *l = &net->arp->list[ARP_FAILED];
+
+	while (!TAILQ_EMPTY(l) && TAILQ_FIRST(l)->when_us <= now_us)
+		entry_free(net, TAILQ_FIRST(l));
+	if (!TAILQ_EMPTY(l) && TAILQ_FIRST(l)->when_us < net->arp->next_us)
+		net->arp->next_us = TAILQ_FIRST(l)->when_us;
+}
+
+uint64_t arp_tick(struct net *net, uint64_t now_us)
+{
+	struct arp *a = net->arp;
+
+	if (now_us < a->next_us)
+		return a->next_us;
+	a->next_us = UINT64_MAX;
+	if (net->queue == 0 && a->announced < ARP_ANNOUNCE_NUM) {
+		if (now_us >= a->announce_us) {
+			announce(net, now_us);
+			a->announced++;
+			a->announce_us = now_us + ARP_ANNOUNCE_US;
+		}
+		if (a->announced < ARP_ANNOUNCE_NUM)
+			a->next_us = a->announce_us;
+	}
+	list_due(net, ARP_ASKING, now_us);
+	list_due(net, ARP_PROBING, now_us);
+	failed_due(net, now_us);
+	if (a->next_us < now_us + ARP_TICK_US)
+		a->next_us = now_us + ARP_TICK_US;
+	return a->next_us;
+}
+
+static bool msg_parse(const struct pkt *p, struct arp_msg *m)
+{
+	static const uint8_t ether_ip4[6] = {0, 1, 0x08, 0, 6, 4};
+	static const uint8_t none[6];
+	const uint8_t *d = p->data + p->l3_off;
+
+	if (p->len < p->l3_off + (uint32_t)ARP_LEN || memcmp(d, ether_ip4, sizeof(ether_ip4)) != 0)
+		return false;
+	m->op = get16(d + 6);
+	m->sha = d + 8;
+	m->spa = get32(d + 14);
+	m->tpa = get32(d + 24);
+	return (m->op == ARP_REQUEST || m->op == ARP_REPLY) && !(m->sha[0] & 1) && memcmp(m->sha, none, 6) != 0;
+}
+
+static bool is_on_link(const struct net *net, unsigned port, uint32_t addr)
+{
+	const struct net_port *p = &net->port[port];
+
+	for (unsigned i = 0; i < p->owns; i++)
+		if (((p->own[i].addr ^ addr) & p->own[i].mask) == 0)
+			return true;
+	return false;
+}
+
+static void msg_learn(struct net *net, const struct pkt *p, const struct arp_msg *m, uint64_t now_us)
+{
+	struct arp_entry *e;
+
+	if (!ip4_is_unicast(net, p->port, m->spa))
+		return;
+	e = *find(net, p->port, m->spa);
+	if (!e && m->op == ARP_REQUEST && ip4_is_own(net, p->port, m->tpa) && is_on_link(net, p->port, m->spa))
+		e = entry_new(net, p->port, m->spa, false);
+	if (e)
+		entry_confirm(net, e, m->sha, now_us);
+}
+
+/* RFC 5227, 2.4 (b): keep the address, say so once in a while. */
+static void msg_conflict(struct net *net, unsigned port, const struct arp_msg *m, uint64_t now_us)
+{
+	struct arp *a = net->arp;
+	struct net_port *np = &net->port[port];
+
+	if (memcmp(m->sha, np->nic->mac, 6) == 0)
+		return;
+	COUNT(net->stats, ARP_CONFLICT);
+	if (a->defended_us && now_us - a->defended_us < ARP_DEFEND_US)
+		return;
+	a->defended_us = now_us ? now_us : 1;
+	log_warn("net", "%s: %02x:%02x:%02x:%02x:%02x:%02x claims our address %u.%u.%u.%u", np->nic->name, m->sha[0], m->sha[1],
+	         m->sha[2], m->sha[3], m->sha[4], m->sha[5], m->spa >> 24, m->spa >> 16 & 255, m->spa >> 8 & 255, m->spa & 255);
+	msg_send(net, port, ARP_REQUEST, m->spa, m->spa, NULL, broadcast, now_us);
+}
+
+static void msg_send(struct net *net, unsigned port, uint16_t op, uint32_t spa, uint32_t tpa, const uint8_t *tha,
+                     const uint8_t *to, uint64_t now_us)
+{
+	struct net_port *np = &net->port[port];
+	struct pkt *p = eth_alloc(net, np, ARP_LEN);
+	uint8_t *d;
+
+	if (!p)
+		return;
+	d = p->data + p->l3_off;
+	memcpy(d, "\0\1\x08\0\6\4", 6);
+	put16(d + 6, op);
+	memcpy(d + 8, np->nic->mac, 6);
+	put32(d + 14, spa);
+	memset(d + 18, 0, 6);
+	if (tha)
+		memcpy(d + 18, tha, 6);
+	put32(d + 24, tpa);
+	if (op == ARP_REQUEST)
+		COUNT(net->stats, ARP_REQUEST);
+	eth_out(net, p, to, ETH_TYPE_ARP, now_us);
+}
+
+/* The address to ask with: one of the neighbour's subnet. */
+static uint32_t ask_as(const struct net_port *port, uint32_t addr)
+{
+	for (unsigned i = 0; i < port->owns; i++)
+		if (((port->own[i].addr ^ addr) & port->own[i].mask) == 0)
+			return port->own[i].addr;
+	return port->owns ? port->own[0].addr : 0;
+}
+
+static void ask(struct net *net, struct arp_entry *e, uint64_t now_us)
+{
+	bool probe = e->state == ARP_PROBING;
+
+	e->when_us = now_us + (probe ? (uint32_t)ARP_PROBE_WAIT_US : ask_wait_us[e->tries]);
+	e->tries++;
+	if (e->when_us < net->arp->next_us)
+		net->arp->next_us = e->when_us;
+	msg_send(net, e->port, ARP_REQUEST, ask_as(&net->port[e->port], e->addr), e->addr, NULL, probe ? e->mac : broadcast,
+	         now_us);
+}
+
+/* Where the pointer to the entry is, or to NULL. */
+static struct arp_entry **find(const struct net *net, unsigned port, uint32_t addr)
+{
+	struct arp *a = net->arp;
+	struct arp_entry **e = &a->bucket[net_keyed_hash(net->seed, addr, port) & a->bucket_mask];
+
+	while (*e && ((*e)->addr != addr || (*e)->port != port))
+		e = &(*e)->chain;
+	return e;
+}
+
+static struct arp_entry *entry_take(struct net *net, bool evict)
+{
+	struct arp *a = net->arp;
+	struct arp_entry *e = TAILQ_FIRST(&a->list[ARP_FREE]);
+
+	if (e || !evict)
+		return e;
+	e = TAILQ_FIRST(&a->list[ARP_FAILED]);
+	if (!e)
+		e = TAILQ_FIRST(&a->list[ARP_KNOWN]);
+	if (e)
+		entry_free(net, e);
+	return e;
+}
+
+/* On the free list still, but in its bucket: the caller moves it on.  Nobody can fill the table with what nobody answers for. */
+static struct arp_entry *entry_new(struct net *net, unsigned port, uint32_t addr, bool evict)
+{
+	struct arp *a = net->arp;
+	struct arp_entry *e, **at;
+
+	if (evict && a->count[ARP_ASKING] + a->count[ARP_FAILED] >= a->busy_max) {
+		if (TAILQ_EMPTY(&a->list[ARP_FAILED]))
+			return NULL;
+		entry_free(net, TAILQ_FIRST(&a->list[ARP_FAILED]));
+	}
+	e = entry_take(net, evict);
+	if (!e)
+		return NULL;
+	e->addr = addr;
+	e->port = (uint8_t)port;
+	e->tries = 0;
+	e->queued = 0;
+	e->head = NULL;
+	e->tail = &e->head;
+	e->chain = NULL;
+	at = find(net, port, addr);
+	*at = e;
+	return e;
+}
+
+static void entry_move(struct arp *a, struct arp_entry *e, enum arp_state state)
+{
+	TAILQ_REMOVE(&a->list[e->state], e, list);
+	a->count[e->state]--;
+	e->state = (uint8_t)state;
+	TAILQ_INSERT_TAIL(&a->list[state], e, list);
+	a->count[state]++;
+}
+
+static void entry_free(struct net *net, struct arp_entry *e)
+{
+	struct arp_entry **at = find(net, e->port, e->addr);
+	struct pkt *p;
+
+	*at = e->chain;
+	while ((p = queue_get(net->arp, e))) {
+		COUNT(net->stats, ARP_QUEUE_DROP);
+		nic_free(p);
+	}
+	entry_move(net->arp, e, ARP_FREE);
+}
+
+static void entry_confirm(struct net *net, struct arp_entry *e, const uint8_t *mac, uint64_t now_us)
+{
+	struct pkt *p;
+
+	memcpy(e->mac, mac, sizeof(e->mac));
+	e->when_us = now_us;
+	entry_move(net->arp, e, ARP_KNOWN);
+	while ((p = queue_get(net->arp, e)))
+		eth_out(net, p, e->mac, ETH_TYPE_IP4, now_us);
+}
+
+/* RFC 1122, 2.3.2.2: keep at least the latest. */
+static void queue_put(struct net *net, struct arp_entry *e, struct pkt *p)
+{
+	struct arp *a = net->arp;
+
+	if (e->state == ARP_FAILED || (a->queued >= ARP_QUEUED_MAX && e->queued == 0)) {
+		COUNT(net->stats, ARP_QUEUE_DROP);
+		nic_free(p);
+		return;
+	}
+	if (e->queued == ARP_QUEUE_MAX || a->queued >= ARP_QUEUED_MAX) {
+		COUNT(net->stats, ARP_QUEUE_DROP);
+		nic_free(queue_get(a, e));
+	}
+	p->next = NULL;
+	*e->tail = p;
+	e->tail = &p->next;
+	e->queued++;
+	a->queued++;
+}
+
+static struct pkt *queue_get(struct arp *a, struct arp_entry *e)
+{
+	struct pkt *p = e->head;
+
+	if (!p)
+		return NULL;
+	e->head = p->next;
+	if (!e->head)
+		e->tail = &e->head;
+	p->next = NULL;
+	e->queued--;
+	a->queued--;
+	return p;
+}
