@@ -47,7 +47,7 @@
 	X(IP_FRAG_IN, "ip.fragments", "fragments received") \
 	X(IP_FRAG_OK, "ip.reassembled", "datagrams put together") \
 	X(IP_FRAG_DROP, "ip.fragment_drop", "fragments dropped: bad, overlapping, too many or too late") \
-	X(IP_GIANT, "ip.giant", "frames longer than the port's MTU: segmentation offload of the peer is on") \
+	X(IP_GIANT, "ip.giant", "frames longer than the MTU: the peer has segmentation offload on") \
 	X(ICMP_IN, "icmp.in", "ICMP messages received") \
 	X(ICMP_BAD, "icmp.bad", "ICMP messages malformed") \
 	X(ICMP_ECHO, "icmp.echo_replies", "echo requests answered") \
@@ -61,6 +61,7 @@
 	X(TCP_REXMIT, "tcp.retrans_segs", "segments sent again") \
 	X(TCP_BAD, "tcp.bad_header", "segments with a malformed header or options") \
 	X(TCP_CSUM, "tcp.bad_checksum", "segments with a bad checksum") \
+	X(TCP_PARTIAL, "tcp.partial_checksum", "segments whose checksum the peer left to its port: its checksum offload is on") \
 	X(TCP_ACTIVE, "tcp.active_opens", "connections opened by programs") \
 	X(TCP_PASSIVE, "tcp.passive_opens", "connections accepted") \
 	X(TCP_ATTEMPT_FAILS, "tcp.attempt_fails", "opens that failed") \
