@@ -19,3 +19,19 @@ sbin_PROGRAMS += stackd/stackd
 stackd_stackd_SOURCES = stackd/main.c
 stackd_stackd_CPPFLAGS = $(libstackd_core_la_CPPFLAGS)
 stackd_stackd_LDADD = libstackd-core.la
+
+# the configuration, the log, the statistics segment, privileges
+stackd_core_sources += \
+	stackd/conf.c stackd/conf.h stackd/conf_check.c stackd/conf_keys.c stackd/conf_keys.h stackd/conf_print.c \
+	stackd/conf_text.c stackd/conf_value.c \
+	stackd/log.c
+
+stackdconfdir = $(sysconfdir)/stackd
+dist_stackdconf_DATA = conf/stackd.conf
+
+check_PROGRAMS += tests/unit/test_conf
+TESTS += tests/unit/test_conf
+
+tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
+tests_unit_test_conf_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_conf_LDADD = libstackd-core.la $(CHECK_LIBS)
