@@ -118,14 +118,15 @@ void ip4_send(struct net *net, uint32_t src, uint32_t dst, uint8_t proto, const 
 	}
 }
 
-/* A peer that leaves segmentation to its port hands over more than the MTU, and our port's buffer cuts it short. */
+/* A peer that leaves segmentation to its port hands over more than the MTU, and our port's buffer cuts it short.  So it is with
+ * long datagrams on net_af_packet, where the kernel puts fragments together before we see them. */
 static enum stats_counter too_long(struct net *net, const struct pkt *p, uint32_t total)
 {
 	struct net_port *port = &net->port[p->port];
 
 	if (total <= port->mtu)
 		return CNT_IP_BAD;
-	if (!port->told_giant) {
+	if (!port->told_giant && p->data[p->l3_off + 9] == PROTO_TCP) {
 		port->told_giant = true;
 		log_warn("net", "%s: the other end sends packets longer than the MTU of %u, dropped; turn its segmentation offload "
 		         "off: ethtool -K INTERFACE tx off (there, not here)", port->nic->name, port->mtu);

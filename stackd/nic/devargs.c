@@ -19,6 +19,7 @@ enum {
 	AF_PACKET_NUMBER = 17,
 	AF_XDP_NUMBER = 44,
 	TPACKET_OVERHEAD = 128, /* a frame's place in the ring also holds its tpacket2_hdr and addresses */
+	TPACKET_FRAME = 2048,
 	TPACKET_FRAMES = 2048,
 };
 
@@ -53,24 +54,19 @@ static int append_missing(char out[DEVARGS_SIZE], const char *key, unsigned valu
 /* The driver's defaults are 512 places of 2048 bytes: too few for a burst of many connections, too short for jumbo frames. */
 static int complete_af_packet(char out[DEVARGS_SIZE], unsigned queues, uint16_t mtu)
 {
-	unsigned frame = 2048, jumbo;
+	unsigned frame = (mtu + 18u + TPACKET_OVERHEAD + 1023) & ~1023u;
+	bool jumbo = frame > TPACKET_FRAME && !find_key(out, "framesz") && !find_key(out, "blocksz");
 	int ret = 0;
 
-	while (frame < mtu + 18u + TPACKET_OVERHEAD)
-		frame *= 2;
-	jumbo = frame > 2048;
 	if (queues > 1)
 		ret = append_missing(out, "qpairs", queues);
-	if (!ret && jumbo && !find_key(out, "framesz") && !find_key(out, "blocksz")) {
+	if (!ret && jumbo)
 		ret = append(out, "framesz", frame);
-		if (!ret)
-			ret = append(out, "blocksz", frame * 4);
-	}
-	if (!ret && !find_key(out, "framesz"))
-		ret = append_missing(out, "framecnt", TPACKET_FRAMES);
-	else if (!ret)
-		ret = append_missing(out, "framecnt", TPACKET_FRAMES * 2048 / frame);
-	return ret;
+	if (!ret && jumbo)
+		ret = append(out, "blocksz", frame * 4); /* a multiple of the page size */
+	if (ret || (find_key(out, "framesz") && !jumbo))
+		return ret;
+	return append_missing(out, "framecnt", jumbo ? TPACKET_FRAMES / 4 : TPACKET_FRAMES);
 }
 
 /* Drivers on kernel interfaces say little when the interface is not there. */
@@ -98,6 +94,14 @@ int devargs_complete(char out[DEVARGS_SIZE], const char *device, unsigned queues
 	if (n == 0 && is_kind(device, "net_af_packet"))
 		n = complete_af_packet(out, queues, mtu);
 	return n;
+}
+
+uint32_t devargs_frame_size(const char *device)
+{
+	const char *value = is_kind(device, "net_af_packet") ? find_key(device, "framesz") : NULL;
+	unsigned long size = value ? strtoul(value, NULL, 10) : 0;
+
+	return size < UINT16_MAX ? (uint32_t)size : 0;
 }
 
 void devargs_name(char *name, size_t size, const char *device)

@@ -17,6 +17,9 @@ enum { DEVARGS_SIZE = 384, DEVARGS_FDS = 4096 };
  * -ENODEV with a log line when it names a network interface that is not there. */
 int devargs_complete(char out[DEVARGS_SIZE], const char *device, unsigned queues, uint16_t mtu);
 
+/* Bytes of a frame's place in the driver's ring, which a buffer must hold too; 0: the device says nothing about it. */
+uint32_t devargs_frame_size(const char *device);
+
 /* The device's name: what stands before the first comma. */
 void devargs_name(char *name, size_t size, const char *device);
 

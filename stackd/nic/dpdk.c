@@ -42,6 +42,7 @@ struct dpdk {
 	rte_spinlock_t *tx_lock; /* one per tx queue */
 	struct rte_mempool *pool;
 	_Atomic uint64_t rx_scatter, tx_full, tx_errors;
+	uint32_t frame_size; /* that the driver insists on; 0: the MTU decides */
 	uint8_t rss_key[DPDK_RSS_KEY_MAX];
 };
 
@@ -142,9 +143,10 @@ static int find_or_probe(struct dpdk *d, const char *device, unsigned queues, ui
 	ret = devargs_complete(full, device, queues, mtu);
 	if (ret)
 		return ret;
+	d->frame_size = devargs_frame_size(full);
 	ret = rte_dev_probe(full);
 	if (ret)
-		return ret;
+		return ret == -EFAULT ? -ENODEV : ret; /* it knows no such driver */
 	d->probed = true;
 	return rte_eth_dev_get_port_by_name(name, &d->port);
 }
@@ -205,7 +207,8 @@ static int configure(struct dpdk *d, unsigned queues)
 
 static int make_pool(struct dpdk *d, unsigned packets)
 {
-	unsigned room = RTE_MAX((unsigned)DPDK_DATA_ROOM, d->nic.mtu + DPDK_LINK_HEADERS + 0u) + PKT_HEADROOM;
+	unsigned frame = RTE_MAX(d->nic.mtu + (unsigned)DPDK_LINK_HEADERS, (unsigned)d->frame_size);
+	unsigned room = RTE_MAX((unsigned)DPDK_DATA_ROOM, frame) + PKT_HEADROOM;
 	unsigned cache = packets >= 4 * DPDK_POOL_CACHE ? DPDK_POOL_CACHE : 0;
 	char name[RTE_MEMPOOL_NAMESIZE];
 

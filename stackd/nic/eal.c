@@ -88,6 +88,8 @@ static int eal_start(struct eal_args *a)
 	if (ret < 0)
 		ret = rte_errno ? -rte_errno : -EIO;
 	pthread_setaffinity_np(pthread_self(), sizeof(before), &before);
+	if (ret >= 0)
+		rmdir(rte_eal_get_runtime_dir()); /* empty: nothing is shared */
 	return ret < 0 ? ret : 0;
 }
 
@@ -208,6 +210,18 @@ static bool hugepages_wanted(const char *choice, unsigned memory_mib, int *err)
 	return false;
 }
 
+/* What drivers call errors and is none here: net_tap looks for features that it can do without, and a
+ * directory that is not used cannot be made. */
+static bool is_harmless(const char *buf, size_t len)
+{
+	static const char *const text[] = {"qdisc", "rte flow support", "req to secondary", "Error creating '/var/run/dpdk"};
+
+	for (size_t i = 0; i < sizeof(text) / sizeof(text[0]); i++)
+		if (memmem(buf, len, text[i], strlen(text[i])))
+			return true;
+	return false;
+}
+
 static ssize_t log_write(void *cookie, const char *buf, size_t size)
 {
 	int level = rte_log_cur_msg_loglevel();
@@ -218,7 +232,7 @@ static ssize_t log_write(void *cookie, const char *buf, size_t size)
 		len--;
 	if (len == 0)
 		return (ssize_t)size;
-	if (level >= 1 && level <= (int)RTE_LOG_ERR)
+	if (level >= 1 && level <= (int)RTE_LOG_ERR && !is_harmless(buf, len))
 		log_warn("dpdk", "%.*s", (int)len, buf);
 	else
 		log_debug("dpdk", "%.*s", (int)len, buf);
