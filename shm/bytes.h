@@ -21,6 +21,7 @@
 #define SHM_BYTES_H
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -64,17 +65,19 @@ static inline uint32_t bytes_next(const struct bytes_map *m, uint32_t id)
 	if (bytes_at(m, id) == NULL)
 		return BYTES_NONE;
 	s = (const struct bytes_seg *)m->base[id / BYTES_SEG_CHUNKS];
-	return s->next[id % BYTES_SEG_CHUNKS];
+	/* relaxed: the event that made the link reachable was taken with acquire (ring_ready); this only forbids tearing */
+	return atomic_load_explicit((const _Atomic uint32_t *)&s->next[id % BYTES_SEG_CHUNKS], memory_order_relaxed);
 }
 
 /* --- The owner's pool ----------------------------------------------------------------------------------------------- */
 struct bytes_pool {
 	struct bytes_map map;
-	uint32_t *link;      /* private free list; link[id], BYTES_SEGS_MAX*BYTES_SEG_CHUNKS virtual, grown with segs */
+	uint32_t *link;      /* private free lists, link[id]; all of it is reserved, only what is used is touched */
 	uint16_t seg_used[BYTES_SEGS_MAX]; /* chunks handed out of each segment */
 	uint32_t seg_free[BYTES_SEGS_MAX]; /* head of each segment's free list */
 	uint32_t segs;       /* one past the highest mapped segment */
-	uint32_t low;        /* no mapped segment below this one has a free chunk */
+	uint64_t open[BYTES_SEGS_MAX / 64]; /* bit per segment: it has a free chunk */
+	uint64_t idle[BYTES_SEGS_MAX / 64]; /* bit per segment: it is mapped and no chunk of it is in use */
 	uint32_t free_count; /* chunks that bytes_alloc can still give */
 	uint32_t used_count; /* chunks handed out */
 };
@@ -83,7 +86,7 @@ struct bytes_pool {
 int bytes_pool_init(struct bytes_pool *p);
 void bytes_pool_fini(struct bytes_pool *p); /* forgets segments, does not unmap them */
 
-/* Add the segment mapped at base as number seg.  0, -EEXIST, -ERANGE or -ENOMEM. */
+/* Add the segment mapped at base as number seg.  0, -EEXIST, -ERANGE, or -EINVAL for a base of NULL. */
 int bytes_pool_add(struct bytes_pool *p, uint32_t seg, void *base);
 
 /* Take back a segment with no chunk in use, the highest numbered one but never segment `keep` or below.
@@ -92,11 +95,14 @@ int bytes_pool_take_idle(struct bytes_pool *p, uint32_t keep, void **base);
 
 /* A chunk, from the lowest segment that has one, so that high segments drain.  BYTES_NONE when there is none. */
 uint32_t bytes_alloc(struct bytes_pool *p);
+
+/* Give a chunk back.  An id that is not handed out (any number, a second time) is ignored. */
 void bytes_free(struct bytes_pool *p, uint32_t id);
 
 /* --- One direction of one connection, private to its holder ------------------------------------------------------------
  * Remembers which chunk holds which part of the stream.  One chunk is kept in place; more go to a ring on the heap that
- * is given back when the stream drains.
+ * is given back when the stream drains.  Chunk numbers are taken modulo 2^32 (offsets wrap there after 16 TiB), which is
+ * exact because a stream spans far less than 2^31 chunks.
  */
 struct bytes {
 	uint32_t *ring;  /* chunk ids; chunk number n at ring[n & (cap - 1)]; NULL while cap is 1 */
@@ -106,12 +112,19 @@ struct bytes {
 	uint32_t first;  /* lowest chunk number held, meaningful while count > 0 */
 };
 
+/* The number of the chunk that holds stream offset off. */
+static inline uint32_t bytes_number(uint64_t off)
+{
+	return (uint32_t)(off / BYTES_CHUNK);
+}
+
 void bytes_init(struct bytes *b);
 
 /* Which chunk holds chunk number n; BYTES_NONE when none is held. */
 uint32_t bytes_get(const struct bytes *b, uint32_t n);
 
-/* Say that chunk number n is `id`.  0, -ENOMEM, or -ERANGE when the stream would span more than `max` chunks. */
+/* Say that chunk number n is `id` (what was there before is forgotten, not freed).  0, -ENOMEM, -EINVAL for BYTES_NONE, or
+ * -ERANGE when the stream would span more than `max` chunks. */
 int bytes_set(struct bytes *b, uint32_t n, uint32_t id, uint32_t max);
 
 /* Forget all chunks with numbers below n; each goes to pool p, or nowhere when p is NULL. */
@@ -124,7 +137,9 @@ void bytes_clear(struct bytes *b, struct bytes_pool *p);
  * stored: less than len when the pool is empty or the stream spans more than `max` chunks. */
 size_t bytes_write(struct bytes *b, struct bytes_pool *p, uint64_t off, const void *src, size_t len, uint32_t max);
 
-/* Link the chunks that hold [from, to) one after the other in the shared headers, for the reader to follow. */
+/* Link the chunks that hold [from, to) one after the other in the shared headers, for the reader to follow: the one before
+ * `from`, where it is held, to the first; each to the next; the last to its successor, or BYTES_NONE where none is held
+ * yet.  So calls for adjoining ranges make one chain. */
 void bytes_link(const struct bytes *b, struct bytes_pool *p, uint64_t from, uint64_t to);
 
 /* Reader's side: copy len bytes at off, through map m.  Returns 0, or -EFAULT when a chunk is not held or not mapped

@@ -13,6 +13,8 @@ enum region_class {
 	REGION_B, /* clients write: sealed SHRINK|GROW|SEAL, 4 KiB pages, prefaulted */
 };
 
+#define REGION_SIZE_MAX ((size_t)1 << 31) /* bytes; sizes cross the control socket in 32 bits */
+
 struct region {
 	void *base;  /* page aligned; NULL: none */
 	size_t size; /* bytes */
@@ -20,11 +22,12 @@ struct region {
 };
 
 /* Make a zeroed region of `size` bytes (rounded up to pages), mapped read-write here, with every page present.
- * `name` is for /proc.  0 or -errno. */
+ * `name` is for /proc.  0 or -errno; -EINVAL when size is 0 or above REGION_SIZE_MAX. */
 int region_create(struct region *r, enum region_class class, size_t size, const char *name);
 
 /* Map one that came from stackd.  Takes fd over also on failure.  Checks that the memory really has `size` bytes and, for
- * REGION_A, maps read-only.  The mapping is not inherited by a forked child (MADV_DONTFORK).  0 or -errno. */
+ * REGION_A, maps read-only.  The mapping is not inherited by a forked child (MADV_DONTFORK).  0 or -errno: -EINVAL for what is
+ * no memfd of that size, -EPERM when its seals do not keep it in place (so that touching it could be SIGBUS). */
 int region_attach(struct region *r, enum region_class class, size_t size, int fd);
 
 /* Close the descriptor, keep the mapping. */
@@ -33,8 +36,8 @@ void region_close_fd(struct region *r);
 /* Unmap and close.  Accepts a zeroed one, and NULL. */
 void region_destroy(struct region *r);
 
-/* Try every way a client could get write access to a REGION_A memfd, or resize one of either class.  0 when all of them fail as they must;
- * else -EPERM with a sentence in why.  stackd runs it at start-up and refuses to start on failure. */
+/* Try every way a client could get write access to a REGION_A memfd, or resize one of either class.  0 when all of them
+ * fail as they must; else -EPERM with a sentence in why.  stackd runs it at start-up and refuses to start on failure. */
 int region_selftest(char *why, size_t why_size);
 
 #endif
