@@ -20,33 +20,22 @@
 #endif
 
 static int open_memfd(const char *name);
-static int fill(struct region *r, size_t size);
+static int create(struct region *r, enum region_class class, size_t size, const char *name, bool sparse);
+static int fill(struct region *r, size_t size, bool sparse);
 static int check(enum region_class class, size_t size, int fd);
 static int seals_of(enum region_class class);
 static size_t round_up(size_t size);
 
 int region_create(struct region *r, enum region_class class, size_t size, const char *name)
 {
-	int rc;
+	return create(r, class, round_up(size), name, false);
+}
 
-	*r = (struct region){ .fd = -1 };
-	size = round_up(size);
-	if (size == 0)
-		return -EINVAL;
-	r->fd = open_memfd(name);
-	if (r->fd < 0)
-		return -errno;
-	rc = fill(r, size);
-	/* FUTURE_WRITE spares the mapping that exists, ours */
-	if (rc == 0 && fcntl(r->fd, F_ADD_SEALS, seals_of(class)) != 0)
-		rc = -errno;
-	if (rc != 0) {
-		if (r->base != NULL)
-			munmap(r->base, r->size);
-		close(r->fd);
-		*r = (struct region){ .fd = -1 };
-	}
-	return rc;
+int region_create_sparse(struct region *r, size_t size, const char *name)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return create(r, REGION_A, size > REGION_SPARSE_MAX ? 0 : (size + page - 1) / page * page, name, true);
 }
 
 int region_attach(struct region *r, enum region_class class, size_t size, int fd)
@@ -96,6 +85,30 @@ void region_destroy(struct region *r)
 	*r = (struct region){ .fd = -1 };
 }
 
+/* size is that of whole pages; 0 is refused. */
+static int create(struct region *r, enum region_class class, size_t size, const char *name, bool sparse)
+{
+	int rc;
+
+	*r = (struct region){ .fd = -1 };
+	if (size == 0)
+		return -EINVAL;
+	r->fd = open_memfd(name);
+	if (r->fd < 0)
+		return -errno;
+	rc = fill(r, size, sparse);
+	/* FUTURE_WRITE spares the mapping that exists, ours */
+	if (rc == 0 && fcntl(r->fd, F_ADD_SEALS, seals_of(class)) != 0)
+		rc = -errno;
+	if (rc != 0) {
+		if (r->base != NULL)
+			munmap(r->base, r->size);
+		close(r->fd);
+		*r = (struct region){ .fd = -1 };
+	}
+	return rc;
+}
+
 /* Not executable where the kernel knows how to say so. */
 static int open_memfd(const char *name)
 {
@@ -106,14 +119,15 @@ static int open_memfd(const char *name)
 	return fd;
 }
 
-/* Allocate all pages now: fallocate tells of missing memory, a page fault would kill, and MAP_POPULATE keeps silent. */
-static int fill(struct region *r, size_t size)
+/* Allocate all pages now, unless sparse: fallocate tells of missing memory, a page fault would kill, and MAP_POPULATE keeps
+ * silent. */
+static int fill(struct region *r, size_t size, bool sparse)
 {
 	void *base;
 
-	if (ftruncate(r->fd, (off_t)size) != 0 || fallocate(r->fd, 0, 0, (off_t)size) != 0)
+	if (ftruncate(r->fd, (off_t)size) != 0 || (!sparse && fallocate(r->fd, 0, 0, (off_t)size) != 0))
 		return -errno;
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, r->fd, 0);
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | (sparse ? 0 : MAP_POPULATE), r->fd, 0);
 	if (base == MAP_FAILED)
 		return -errno;
 	r->base = base;

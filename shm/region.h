@@ -14,6 +14,7 @@ enum region_class {
 };
 
 #define REGION_SIZE_MAX ((size_t)1 << 31) /* bytes; sizes cross the control socket in 32 bits */
+#define REGION_SPARSE_MAX ((size_t)1 << 40)
 
 struct region {
 	void *base;  /* page aligned; NULL: none */
@@ -24,6 +25,10 @@ struct region {
 /* Make a zeroed region of `size` bytes (rounded up to pages), mapped read-write here, with every page present.
  * `name` is for /proc.  0 or -errno; -EINVAL when size is 0 or above REGION_SIZE_MAX. */
 int region_create(struct region *r, enum region_class class, size_t size, const char *name);
+
+/* The same for REGION_A alone, at most REGION_SPARSE_MAX bytes, whose pages come when they are first touched: for what is large and
+ * mostly unused, and must never be made of memory that a client pays for. */
+int region_create_sparse(struct region *r, size_t size, const char *name);
 
 /* Map one that came from stackd.  Takes fd over also on failure.  Checks that the memory really has `size` bytes and, for
  * REGION_A, maps read-only.  The mapping is not inherited by a forked child (MADV_DONTFORK).  0 or -errno: -EINVAL for what is

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * stackctl: options, then one command.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stackctl/stackctl.h"
+
+static const char usage[] =
+	"usage: stackctl [-s SOCKET] [--json] COMMAND [OPTION...]\n"
+	"  apps [--all]              programs; --all: those that have gone, too (--json: always)\n"
+	"  flows [--app ID] [--state STATE] [--engine N] [--limit N]\n"
+	"                            connections\n"
+	"  listeners [--app ID] [--all]\n"
+	"                            ports on which programs wait; --all: those bound only, too\n"
+	"  ports [--all]             network ports; --all: with counters that are zero\n"
+	"  stats [--all] [--engine N] [--watch SECONDS [--count N]]\n"
+	"                            counters; --all: those that are zero, too; --watch: differences\n"
+	"  detach ID                 detach a program and reset its connections\n"
+	"  -s, --socket SOCKET       stackd's control socket [/run/stackd/stackd.sock, or $STACKD_SOCKET]\n"
+	"  -j, --json                for programs\n"
+	"  -V, --version             print the version, and exit\n"
+	"  -h, --help                print this\n";
+
+void complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("stackctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+/* A whole number in [0, max]; ends stackctl when it is none. */
+static unsigned long number(const char *option, const char *text, unsigned long max)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || v > max) {
+		complain("%s: \"%s\" is not a number from 0 to %lu", option, text, max);
+		exit(EXIT_USAGE);
+	}
+	return v;
+}
+
+static double seconds(const char *text)
+{
+	char *end;
+	double v = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !(v >= 0.01 && v <= 86400)) {
+		complain("--watch: \"%s\" is not a number of seconds from 0.01 to 86400", text);
+		exit(EXIT_USAGE);
+	}
+	return v;
+}
+
+static int state(const char *text)
+{
+	int v = state_number(text);
+
+	if (v < 0) {
+		complain("--state: \"%s\" is no state of TCP, like established or time-wait", text);
+		exit(EXIT_USAGE);
+	}
+	return v;
+}
+
+static void read_options(struct options *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "socket", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' },
+		{ "all", no_argument, NULL, 'a' },          { "app", required_argument, NULL, 'p' },
+		{ "engine", required_argument, NULL, 'e' }, { "state", required_argument, NULL, 't' },
+		{ "limit", required_argument, NULL, 'l' },  { "watch", required_argument, NULL, 'w' },
+		{ "count", required_argument, NULL, 'n' },  { "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "s:jaVh", longs, NULL)) != -1) {
+		switch (c) {
+		case 's': o->socket = optarg; break;
+		case 'j': o->json = true; break;
+		case 'a': o->all = true; break;
+		case 'p': o->app = (int)number("--app", optarg, 0x7fffffff); break;
+		case 'e': o->engine = (int)number("--engine", optarg, SHM_ENGINES_MAX - 1); break;
+		case 't': o->state = state(optarg); break;
+		case 'l': o->limit = number("--limit", optarg, 1000000000); break;
+		case 'w': o->watch_s = seconds(optarg); break;
+		case 'n': o->count = number("--count", optarg, 1000000000); break;
+		case 'V': printf("stackctl %s\n", STACKD_VERSION); exit(EXIT_SUCCESS);
+		case 'h': fputs(usage, stdout); exit(EXIT_SUCCESS);
+		default: fputs(usage, stderr); exit(EXIT_USAGE);
+		}
+	}
+}
+
+static int run(struct attached *a, const struct options *o, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*show)(const struct segment *s, const struct options *o, FILE *f);
+	} cmd[] = {
+		{ "apps", cmd_apps }, { "flows", cmd_flows }, { "listeners", cmd_listeners }, { "ports", cmd_ports },
+	};
+	int rc;
+
+	if (strcmp(argv[0], "detach") == 0)
+		return attach_detach(a, (unsigned)number("detach", argv[1], 0xffffffff));
+	rc = attach_refresh(a);
+	if (rc != 0)
+		return rc;
+	for (unsigned i = 0; i < sizeof(cmd) / sizeof(cmd[0]); i++)
+		if (strcmp(argv[0], cmd[i].name) == 0)
+			return cmd[i].show(&a->seg, o, stdout);
+	return cmd_stats(a, o, stdout);
+}
+
+/* Is it a command, with as many arguments as it takes? */
+static bool is_command(int argc, char **argv)
+{
+	static const char *const name[] = { "apps", "flows", "listeners", "ports", "stats" };
+
+	if (argc == 0)
+		return false;
+	for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++)
+		if (strcmp(argv[0], name[i]) == 0)
+			return argc == 1;
+	return argc == 2 && strcmp(argv[0], "detach") == 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *socket = getenv("STACKD_SOCKET");
+	struct options o = {
+		.socket = socket != NULL ? socket : "/run/stackd/stackd.sock",
+		.app = -1,
+		.engine = -1,
+		.state = -1,
+	};
+	struct attached a;
+	int rc;
+
+	signal(SIGPIPE, SIG_IGN); /* stackd's end and stdout's: both are told by errno */
+	read_options(&o, argc, argv);
+	argv += optind;
+	if (!is_command(argc - optind, argv)) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	rc = attach_open(&a, o.socket);
+	if (rc != 0)
+		return rc;
+	rc = run(&a, &o, argv);
+	attach_close(&a);
+	return rc;
+}
