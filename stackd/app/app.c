@@ -12,6 +12,7 @@
 
 enum {
 	RECLAIM_BUDGET = 256, /* connections ended per turn */
+	FORGET_BUDGET = 4096, /* names freed per turn */
 	SEG_LOW = BYTES_SEG_CHUNKS / 2,
 	SEG_ASK_MAX = 16,
 };
@@ -44,6 +45,7 @@ int lane_create(const struct lane_conf *conf, struct lane **out)
 	l->app = conf->app;
 	l->wake_fd = conf->wake_fd;
 	l->down.fd = l->up.fd = -1;
+	TAILQ_INIT(&l->dirty);
 	l->owner.app = conf->app;
 	l->owner.conns_max = conf->max_sockets;
 	l->passive.max = l->active.max = conf->max_sockets;
@@ -194,25 +196,23 @@ void handle_drop(struct app_conn *a)
 
 void app_dirty(struct app_conn *a)
 {
-	struct lane *l = a->lane;
-
-	if (a->prev != NULL)
+	if (a->waiting)
 		return;
-	a->next = l->dirty;
-	if (a->next != NULL)
-		a->next->prev = &a->next;
-	a->prev = &l->dirty;
-	l->dirty = a;
+	a->waiting = true;
+	TAILQ_INSERT_TAIL(&a->lane->dirty, a, news);
 }
 
 void app_clean(struct app_conn *a)
 {
-	if (a->prev == NULL)
+	if (!a->waiting)
 		return;
-	*a->prev = a->next;
-	if (a->next != NULL)
-		a->next->prev = a->prev;
-	a->prev = NULL;
+	a->waiting = false;
+	TAILQ_REMOVE(&a->lane->dirty, a, news);
+}
+
+bool app_waits(const struct lane *l)
+{
+	return l->state == LANE_LIVE && l->bad == NULL && !TAILQ_EMPTY(&l->dirty);
 }
 
 /* --- Memory ---------------------------------------------------------------------------------------------------------------- */
@@ -239,11 +239,12 @@ void lane_leave(struct lane *l)
 	l->owner.dead = true;
 }
 
-/* Names that the client held: the connections behind them are reset by now, but for those it had closed before. */
-static void lane_forget(struct handles *h)
+/* Names that the client held: the connections behind them are reset by now, but for those it had closed before.  True when
+ * all are forgotten. */
+static bool lane_forget(struct handles *h)
 {
-	for (uint32_t i = 0; i < h->size; i++) {
-		struct app_conn *a = h->conn[i];
+	for (unsigned n = 0; h->size > 0 && n < FORGET_BUDGET; n++) {
+		struct app_conn *a = h->conn[--h->size];
 
 		if (a == NULL)
 			continue;
@@ -251,8 +252,8 @@ static void lane_forget(struct handles *h)
 			a->conn->user = NULL;
 		app_clean(a);
 		free(a);
-		h->conn[i] = NULL;
 	}
+	return h->size == 0;
 }
 
 bool lane_reclaim(struct app_env *env, struct lane *l, uint64_t drain_us)
@@ -267,8 +268,11 @@ bool lane_reclaim(struct app_env *env, struct lane *l, uint64_t drain_us)
 		COUNT_ADD(env->stats, APP_RECLAIMED, n);
 		if (n >= RECLAIM_BUDGET)
 			return false;
-		lane_forget(&l->passive);
-		lane_forget(&l->active);
+		l->state = LANE_FORGETTING;
+		return false;
+	case LANE_FORGETTING:
+		if (!lane_forget(&l->passive) || !lane_forget(&l->active))
+			return false;
 		l->drain_until_us = env->now_us + drain_us;
 		l->state = LANE_DRAINING;
 		return false;

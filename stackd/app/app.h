@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "shm/proto.h"
 #include "shm/region.h"
@@ -26,11 +27,13 @@ struct app_conn {
 	struct tcp_conn *conn; /* NULL: the open failed at once, err says why; or closed, and TCP has let go of it */
 	int err;               /* -errno */
 	bool closed;           /* by the client; the name is free once it has been told that its chunks are */
-	uint64_t tx_end;       /* stream offset of the last byte it gave us */
+	uint64_t tx_end;       /* as CMD_CLOSE said it; the last event repeats it */
 	struct lane *lane;
-	uint32_t index, gen;               /* the handle */
-	struct app_conn *next, **prev;     /* the lane's dirty list: notes that found the event ring full; prev NULL: not in it */
+	uint32_t index, gen;   /* the handle */
+	bool waiting;          /* in the lane's dirty list */
+	TAILQ_ENTRY(app_conn) news;
 };
+TAILQ_HEAD(app_news, app_conn);
 
 /* The handles of one lane in one direction (given by the engine, or by the client). */
 struct handles {
@@ -44,6 +47,7 @@ struct handles {
 enum lane_state {
 	LANE_LIVE,
 	LANE_RESETTING, /* its connections are being reset, a few a turn */
+	LANE_FORGETTING, /* their names are being freed, a few a turn */
 	LANE_DRAINING,  /* what it had closed before may finish until drain_until_us */
 	LANE_SWEEPING,  /* and now no more */
 	LANE_GONE,      /* nothing refers to it any more */
@@ -70,7 +74,7 @@ struct lane {
 	bool has_news;       /* events were put in this turn */
 
 	struct handles passive, active;
-	struct app_conn *dirty;
+	struct app_news dirty; /* notes that found the event ring full, oldest first */
 	int32_t deficit; /* what is left of its share of the turn */
 
 	const char *bad;        /* why this client must go; NULL: well behaved */
@@ -120,6 +124,9 @@ void app_let_go(struct app_env *env, struct tcp_conn *c);
 
 /* Offer postponed notes again, and wake the client if it sleeps and has news. Once a turn. */
 void app_settle(struct app_env *env, struct lane *l);
+
+/* Whether notes wait for the client to read its events: no doorbell tells of that, so look again before long. */
+bool app_waits(const struct lane *l);
 
 /* How many receive segments the lane should ask for now; 0: none. */
 unsigned app_segments_wanted(const struct lane *l, uint64_t now_us);

@@ -81,8 +81,17 @@ static void cmd_send(struct app_env *env, struct lane *l, struct app_conn *a, co
 		err = tcp_sent_more(env->tcp, a->conn, c->send.tx_end, chunk, n);
 	if (err == -EINVAL)
 		nonsense(env, l, "it sent bytes that lie nowhere");
-	else if (err == 0)
-		a->tx_end = c->send.tx_end;
+}
+
+static void cmd_accepted(struct app_env *env, struct app_conn *a)
+{
+	struct listener *listener = a->conn->listener;
+
+	if (listener == NULL)
+		return;
+	a->conn->listener = NULL;
+	if (listener->lane[env->engine].waiting > 0)
+		listener->lane[env->engine].waiting--;
 }
 
 static void cmd_close(struct app_env *env, struct lane *l, struct app_conn *a, const struct cmd *c)
@@ -91,11 +100,13 @@ static void cmd_close(struct app_env *env, struct lane *l, struct app_conn *a, c
 
 	app_clean(a);
 	a->closed = true;
+	a->tx_end = c->close.tx_end;
 	if (conn == NULL) { /* its open had failed */
 		app_tell_last(env, a);
 		return;
 	}
 	cmd_credit(env, l, a, c->close.rx_done);
+	cmd_accepted(env, a); /* it will not be */
 	conn->note = 0;
 	tcp_release(env->tcp, conn, c->close.linger_s < 0 ? -1 : c->close.linger_s);
 }
@@ -108,17 +119,6 @@ static void cmd_shutdown(struct app_env *env, struct lane *l, struct app_conn *a
 	}
 	cmd_credit(env, l, a, c->close.rx_done);
 	tcp_shutdown(env->tcp, a->conn, (int)c->close.how);
-}
-
-static void cmd_accepted(struct app_env *env, struct app_conn *a)
-{
-	struct listener *listener = a->conn->listener;
-
-	if (listener == NULL)
-		return;
-	a->conn->listener = NULL;
-	if (listener->lane[env->engine].waiting > 0)
-		listener->lane[env->engine].waiting--;
 }
 
 static void cmd_one(struct app_env *env, struct lane *l, const struct cmd *c)
@@ -176,11 +176,14 @@ unsigned app_commands(struct app_env *env, struct lane *l)
 		return 0;
 	}
 	l->deficit += QUANTUM;
-	while (l->deficit > 0 && l->bad == NULL && ring_get(&l->cmds, &c)) {
+	/* a command may look for mail, and mail may end the lane */
+	while (l->deficit > 0 && app_ready(l) && ring_get(&l->cmds, &c)) {
 		l->deficit -= c.op == CMD_CONNECT ? COST_CONNECT : 1;
 		cmd_one(env, l, &c);
 		n++;
 	}
+	if (l->deficit > 0)
+		l->deficit = 0; /* a share not used is not saved up */
 	ring_done(&l->cmds);
 	l->commands += n;
 	COUNT_ADD(env->stats, APP_CMDS, n);

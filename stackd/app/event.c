@@ -7,6 +7,8 @@
 
 #include "stackd/app/handle.h"
 
+enum { NEWS_BUDGET = 1024 }; /* postponed notes offered per turn */
+
 static struct lane *lane_of(struct tcp_conn *c)
 {
 	return (struct lane *)c->owner;
@@ -186,14 +188,9 @@ static bool tell_again(struct app_env *env, struct app_conn *a)
 
 void app_settle(struct app_env *env, struct lane *l)
 {
-	struct app_conn *a, *next;
-
-	if (l->dirty != NULL && l->bad == NULL && ring_room(&l->events) > 0) {
-		for (a = l->dirty; a != NULL; a = next) {
-			next = a->next;
-			if (!tell_again(env, a))
-				break; /* full again */
-		}
+	for (unsigned n = 0; n < NEWS_BUDGET && app_waits(l); n++) {
+		if (!tell_again(env, TAILQ_FIRST(&l->dirty)))
+			break; /* full again */
 	}
 	if (l->has_news) {
 		l->has_news = false;
