@@ -31,6 +31,7 @@ enum {
 	IDLE_SEGMENT_US = 1000000,
 	SEGMENT_RETRY_US = 100000, /* after a client's quota was found used up */
 	RECLAIM_SLEEP_US = 1000, /* between looks at a lane that drains */
+	FULL_SLEEP_US = 2000,    /* between looks at a lane whose event ring was full */
 };
 
 struct core {
@@ -47,8 +48,8 @@ struct core {
 	struct steer *steer; /* NULL: one engine */
 
 	struct app_env env;
-	struct lane **lane;
-	unsigned lanes, lanes_max;
+	struct lane **lane; /* conf.max_clients of them */
+	unsigned lanes;
 	unsigned first; /* whose turn comes first */
 
 	struct mailbox inbox;
@@ -75,19 +76,12 @@ static void tell_control(struct core *core, enum mail_kind kind, struct lane *l,
 		sched_yield(); /* a few dozen bytes: nothing else can go on without them either */
 }
 
-static int lane_add(struct core *core, struct lane *l)
+/* There is room: the control thread bounds contexts by max_clients, and counts one until its lanes are gone. */
+static void lane_add(struct core *core, struct lane *l)
 {
-	if (core->lanes == core->lanes_max) {
-		unsigned max = core->lanes_max == 0 ? 16 : core->lanes_max * 2;
-		struct lane **p = realloc(core->lane, max * sizeof(*p));
-
-		if (p == NULL)
-			return -ENOMEM;
-		core->lane = p;
-		core->lanes_max = max;
-	}
 	core->lane[core->lanes++] = l;
-	return idle_add_doorbell(&core->idle, l->doorbell_fd);
+	if (idle_add_doorbell(&core->idle, l->doorbell_fd) != 0)
+		l->bad = "its doorbell cannot be watched";
 }
 
 static void segment_add(struct core *core, const struct mail *m)
@@ -115,10 +109,7 @@ static void mail_one(struct core *core, const struct mail *m)
 {
 	switch (m->kind) {
 	case MAIL_LANE_ADD:
-		if (lane_add(core, m->lane) != 0) {
-			m->lane->bad = "there is no memory for it";
-			tell_control(core, MAIL_LANE_BAD, m->lane, NULL);
-		}
+		lane_add(core, m->lane);
 		break;
 	case MAIL_LANE_DROP:
 		lane_leave(m->lane);
@@ -390,6 +381,8 @@ static uint64_t next_us(struct core *core)
 	for (unsigned i = 0; i < core->lanes; i++) {
 		if (core->lane[i]->state != LANE_LIVE && core->now_us + RECLAIM_SLEEP_US < next)
 			next = core->now_us + RECLAIM_SLEEP_US;
+		if (app_waits(core->lane[i]) && core->now_us + FULL_SLEEP_US < next)
+			next = core->now_us + FULL_SLEEP_US;
 	}
 	return next;
 }
@@ -618,9 +611,12 @@ struct core *core_create(const struct core_conf *conf)
 	core->shown->core = conf->cpu;
 	core->stats = stat_seg_stats(conf->stat, conf->index);
 	flows_init(&core->flows, conf->stat, conf->index);
+	core->lane = calloc(conf->conf->max_clients, sizeof(*core->lane));
 	err = mailbox_init(&core->inbox);
 	if (err == 0)
 		err = idle_init(&core->idle);
+	if (err == 0 && core->lane == NULL)
+		err = -ENOMEM;
 	if (err == 0)
 		err = core_ports(core);
 	if (err == 0)
