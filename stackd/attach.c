@@ -174,6 +174,7 @@ static int give_lanes(struct client *c)
 
 		if (err != 0)
 			return err;
+		c->lanes_given++;
 		c->lanes_left++;
 		err = client_segment_new(c, e, SEG_RX);
 		if (err == 0)

@@ -355,10 +355,8 @@ void client_leave(struct client *c, const char *text)
 		log_info("ctl", "app %u (%s, pid %d) leaves: %s", c->id, c->name, (int)c->cred.pid, text);
 	c->state = CLIENT_LEAVING;
 	client_unbind_all(c);
-	for (unsigned e = 0; e < c->ctl->cores; e++) {
+	for (unsigned e = 0; e < c->lanes_given; e++) { /* the others are free as soon as we are */
 		drop.lane = c->lane[e];
-		if (drop.lane == NULL)
-			continue;
 		drop.lane->dn->detached = 1;
 		while (core_send(c->ctl->core[e], &drop) != 0)
 			;
@@ -391,8 +389,23 @@ void client_listener_done(struct client *c, struct listener *l)
 	maybe_gone(c);
 }
 
+/* What the end of stackd finds: no engine is left to be asked. */
+static void ports_free(struct client *c)
+{
+	struct client_port *p;
+
+	while ((p = c->port) != NULL) {
+		c->port = p->next;
+		if (p->waiting == 0)
+			listen_remove(c->ctl->listeners, p->listener);
+		listen_free(p->listener);
+		free(p);
+	}
+}
+
 void client_free(struct client *c)
 {
+	ports_free(c);
 	if (c->shown != NULL) {
 		c->state = CLIENT_GONE;
 		for (unsigned i = 0; i < 2; i++)

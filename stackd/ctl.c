@@ -205,10 +205,8 @@ static void watch_close(struct watch *w)
 
 void ctl_close(struct ctl *ctl)
 {
-	while (ctl->clients != NULL) {
-		client_unbind_all(ctl->clients);
+	while (ctl->clients != NULL)
 		client_free(ctl->clients);
-	}
 	if (ctl->listen.fd >= 0)
 		unlink(ctl->conf->socket);
 	watch_close(&ctl->listen);

@@ -58,7 +58,8 @@ struct client {
 	uint64_t since_us;
 	int wake_fd[2]; /* ours, the client's until it is sent */
 	struct lane *lane[SHM_ENGINES_MAX];
-	unsigned lanes_left; /* engines that still have its lane */
+	unsigned lanes_given; /* engines 0 .. lanes_given-1 were told of its lane */
+	unsigned lanes_left;  /* and these of them still have it */
 	struct client_segment *segment;
 	unsigned segments, segments_max;
 	uint64_t memory[2]; /* bytes by enum seg_class */
@@ -93,7 +94,7 @@ int ctl_open(struct ctl *ctl, const struct conf *conf, struct stat_seg *stat);
 /* Run until SIGTERM or SIGINT, which the caller has blocked in all threads. */
 void ctl_run(struct ctl *ctl);
 
-/* Forget every client; engines have ended. */
+/* Forget every client; engines have been destroyed. */
 void ctl_close(struct ctl *ctl);
 
 /* --- client.c --- */

@@ -292,9 +292,9 @@ static int start(struct daemon *d)
 
 static void end(struct daemon *d)
 {
-	ctl_close(&d->ctl);
 	for (unsigned e = 0; e < d->conf.cores; e++)
-		core_destroy(d->core[e]);
+		core_destroy(d->core[e]); /* first: connections refer to lanes and listeners */
+	ctl_close(&d->ctl);
 	steer_destroy(d->steer);
 	listen_table_destroy(d->ctl.listeners);
 	for (unsigned i = 0; i < d->net.ports; i++)
