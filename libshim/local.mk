@@ -1,1 +1,30 @@
 # SPDX-License-Identifier: BSD-3-Clause
+
+lib_LTLIBRARIES += libshim.la
+libshim_la_SOURCES = libshim/shim.h libshim/api_mtcp.h libshim/api_mos.h libshim/attach.c libshim/conf.c \
+	libshim/context.c libshim/epoll.c libshim/error.c libshim/lane.c libshim/monitor.c libshim/mos.c libshim/option.c \
+	libshim/pipe.c libshim/rss.c libshim/socket.c libshim/stream.c libshim/util.c
+libshim_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden
+libshim_la_LIBADD = libshm.la -lpthread
+libshim_la_LDFLAGS = -no-undefined -version-info $(LIBSHIM_VERSION_INFO) \
+	-Wl,--version-script=$(srcdir)/libshim/libshim.map
+EXTRA_libshim_la_DEPENDENCIES = libshim/libshim.map
+
+# two trees of headers with the same names, and what both include
+shimdir = $(includedir)/libshim
+shim_HEADERS = libshim/include/mtcp_calls.h libshim/include/shim_cpu.h libshim/include/shim_debug.h \
+	libshim/include/shim_rss.h
+shim_mtcpdir = $(shimdir)/mtcp
+shim_mtcp_HEADERS = libshim/include/mtcp/mtcp_api.h libshim/include/mtcp/mtcp_epoll.h libshim/include/mtcp/cpu.h \
+	libshim/include/mtcp/debug.h libshim/include/mtcp/rss.h
+shim_mosdir = $(shimdir)/mos
+shim_mos_HEADERS = libshim/include/mos/mtcp_api.h libshim/include/mos/mtcp_epoll.h libshim/include/mos/mos_api.h \
+	libshim/include/mos/mtcp_util.h libshim/include/mos/cpu.h libshim/include/mos/debug.h libshim/include/mos/rss.h
+
+pkgconfig_DATA += libshim/libshim.pc libshim/libshim-mos.pc
+CLEANFILES += libshim/libshim.pc libshim/libshim-mos.pc
+EXTRA_DIST += libshim/libshim.map libshim/libshim.pc.in libshim/libshim-mos.pc.in
+libshim/%.pc: $(srcdir)/libshim/%.pc.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) libshim && sed -e 's|@prefix[@]|$(prefix)|' -e 's|@exec_prefix[@]|$(exec_prefix)|' \
+		-e 's|@libdir[@]|$(libdir)|' -e 's|@includedir[@]|$(includedir)|' \
+		-e 's|@PACKAGE_VERSION[@]|$(PACKAGE_VERSION)|' $< >$@
