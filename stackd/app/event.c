@@ -150,13 +150,15 @@ void app_note(struct app_env *env, struct tcp_conn *c)
 		c->note = 0;
 		return;
 	}
-	if (a == NULL && (c->note & TCP_NOTE_ACCEPT) != 0)
+	if (a == NULL && (c->note & TCP_NOTE_ACCEPT) != 0) {
 		a = conn_adopt(env, c);
-	if (a == NULL) {
-		c->note = 0;
-		return;
+		if (a == NULL)
+			return; /* c is no longer ours to touch */
 	}
-	conn_tell(env, a);
+	if (a != NULL)
+		conn_tell(env, a);
+	else
+		c->note = 0;
 }
 
 static void client_wake(struct app_env *env, struct lane *l)

@@ -3,3 +3,9 @@ stackd_core_sources += \
 	stackd/app/cmd.c \
 	stackd/app/event.c \
 	stackd/app/handle.h
+
+check_PROGRAMS += tests/unit/test_app
+TESTS += tests/unit/test_app
+tests_unit_test_app_SOURCES = tests/unit/test_app.c tests/unit/fake_tcp.h
+tests_unit_test_app_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS) $(URCU_CFLAGS)
+tests_unit_test_app_LDADD = libshm.la $(CHECK_LIBS)
