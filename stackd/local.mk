@@ -24,13 +24,14 @@ stackd_stackd_LDADD = libstackd-core.la
 stackd_core_sources += \
 	stackd/conf.c stackd/conf.h stackd/conf_check.c stackd/conf_keys.c stackd/conf_keys.h stackd/conf_print.c \
 	stackd/conf_text.c stackd/conf_value.c \
-	stackd/log.c stackd/stat_seg.c stackd/stat_seg.h
+	stackd/log.c stackd/stat_seg.c stackd/stat_seg.h \
+	stackd/priv.c stackd/priv.h stackd/priv_filter.c
 
 stackdconfdir = $(sysconfdir)/stackd
 dist_stackdconf_DATA = conf/stackd.conf
 
-check_PROGRAMS += tests/unit/test_conf tests/unit/test_stat_seg
-TESTS += tests/unit/test_conf tests/unit/test_stat_seg
+check_PROGRAMS += tests/unit/test_conf tests/unit/test_priv tests/unit/test_stat_seg
+TESTS += tests/unit/test_conf tests/unit/test_priv tests/unit/test_stat_seg
 
 tests_unit_test_conf_SOURCES = tests/unit/test_conf.c
 tests_unit_test_conf_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
@@ -39,3 +40,7 @@ tests_unit_test_conf_LDADD = libstackd-core.la $(CHECK_LIBS)
 tests_unit_test_stat_seg_SOURCES = tests/unit/test_stat_seg.c stackctl/segment.c stackctl/segment.h
 tests_unit_test_stat_seg_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_stat_seg_LDADD = libstackd-core.la $(CHECK_LIBS)
+
+tests_unit_test_priv_SOURCES = tests/unit/test_priv.c
+tests_unit_test_priv_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_priv_LDADD = libstackd-core.la $(CHECK_LIBS)
