@@ -52,9 +52,9 @@ int priv_drop(const char *user)
 	if (rc < 0)
 		return rc;
 	rc = drop_all_threads();
-	if (rc == -ETIMEDOUT && SANITIZED)
-		log_warn("priv", "built with a sanitizer: its own thread keeps its capabilities");
-	else if (rc < 0) {
+	if (rc == -ETIMEDOUT && SANITIZED) {
+		log_warn("priv", "built with a sanitizer: some threads keep their capabilities");
+	} else if (rc < 0) {
 		log_err("priv", "capabilities cannot be given up: %s", strerror(-rc));
 		return rc;
 	}
