@@ -71,11 +71,15 @@ static struct dpdk *dpdk_new(const char *name, uint16_t mtu)
 	return d;
 }
 
+/* Some drivers refuse what they can do: net_af_packet carries any frame that its ring has room for. */
 static int set_mtu(struct dpdk *d)
 {
+	struct rte_eth_dev_info info;
 	uint16_t now = 0;
 
 	if (rte_eth_dev_get_mtu(d->port, &now) == 0 && now == d->nic.mtu)
+		return 0;
+	if (rte_eth_dev_info_get(d->port, &info) == 0 && info.max_rx_pktlen < d->nic.mtu + (uint32_t)RTE_ETHER_HDR_LEN)
 		return 0;
 	if (rte_eth_dev_set_mtu(d->port, d->nic.mtu))
 		log_debug("nic", "%s: the device keeps its own MTU", d->nic.name);
