@@ -241,10 +241,10 @@ real_program()
 ctl() { "$(real_program stackctl)" --socket "$T/stackd.sock" "$@"; }
 
 # counter NAME: one of stackd's counters, all engines together.
-counter() { ctl stats --json | jq --arg n "$1" '[.. | objects | .[$n]? | numbers] | add // 0'; }
+counter() { ctl stats --json | jq --arg n "$1" '[.engines[].counters[$n]] | add'; }
 
 # listening PORT: does a program listen there?
-listening() { ctl listeners --json | jq -e --argjson p "$1" '[.. | objects | .port? | select(. == $p)] | length > 0'; }
+listening() { ctl listeners --json | jq -e --argjson p "$1" 'any(.listeners[]; .port == $p)'; }
 
 # httpd_start NAME PORT [OPTION...]: returns when it can be connected to.
 httpd_start()
@@ -310,11 +310,11 @@ same_bytes_parallel()
 	[ "$3" = "$2" ] && [ "$wrong" = 0 ]
 }
 
-# apps_sum NAME_OR_PID KEY: what stackctl says about a program, all its contexts together; 0 when it is gone.
+# apps_sum PID KEY: what stackctl says about a program, all its contexts together; 0 when it is gone.
 apps_sum()
 {
 	ctl apps --json | jq --arg w "$1" --arg k "$2" \
-		'[.. | objects | select((.pid? | tostring) == $w or .name? == $w) | .[$k]? | numbers] | add // 0'
+		'[.apps[] | select((.pid | tostring) == $w) | .[$k]] | add // 0'
 }
 
 # app_holds_nothing PID
@@ -355,7 +355,7 @@ finish()
 
 apps_hold_nothing()
 {
-	[ "$(ctl apps --json | jq '[.. | objects | (.sockets?, .memory?, .ports?) | numbers] | add // 0')" = 0 ]
+	[ "$(ctl apps --json | jq '[.apps[] | .sockets, .memory, .ports] | add // 0')" = 0 ]
 }
 
 no_sanitizer_report()
