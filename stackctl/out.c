@@ -12,6 +12,7 @@
 static void keep(struct out *o, const char *s);
 static void json_key(struct out *o);
 static void next_cell(struct out *o);
+static size_t title_length(const struct out_col *c);
 static void print_titles(struct out *o);
 static void print_rows(struct out *o);
 static void number_text(enum out_kind kind, uint64_t n, char *text, size_t size);
@@ -29,7 +30,7 @@ void out_open(struct out *o, FILE *f, bool json, const char *name, const struct 
 		return;
 	}
 	for (unsigned i = 0; i < cols; i++)
-		o->width[i] = (unsigned)strlen(col[i].key);
+		o->width[i] = (unsigned)title_length(&col[i]);
 }
 
 void out_text(struct out *o, const char *s)
@@ -169,6 +170,14 @@ static void print_cell(const struct out *o, unsigned col, const char *s)
 	fputs(col + 1 < o->cols ? "  " : "\n", o->f);
 }
 
+/* An age_s is 3m12s in a table, so its title is AGE. */
+static size_t title_length(const struct out_col *c)
+{
+	size_t n = strlen(c->key);
+
+	return c->kind == OUT_AGE && n > 2 ? n - 2 : n;
+}
+
 static void print_titles(struct out *o)
 {
 	char title[64];
@@ -176,7 +185,7 @@ static void print_titles(struct out *o)
 	for (unsigned i = 0; i < o->cols; i++) {
 		size_t n = 0;
 
-		for (const char *k = o->col[i].key; *k != '\0' && n + 1 < sizeof(title); k++)
+		for (const char *k = o->col[i].key; n < title_length(&o->col[i]) && n + 1 < sizeof(title); k++)
 			title[n++] = *k == '_' ? ' ' : (char)toupper((unsigned char)*k);
 		title[n] = '\0';
 		print_cell(o, i, title);

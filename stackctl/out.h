@@ -20,7 +20,7 @@ enum out_kind {
 };
 
 struct out_col {
-	const char *key; /* of JSON; the table's title is the same, in capitals */
+	const char *key; /* of JSON; the table's title is the same in capitals, without an age's _s */
 	enum out_kind kind;
 };
 
