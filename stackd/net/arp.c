@@ -8,14 +8,10 @@
  *           FAILED -> none                    packets to it are dropped for a moment
  *
  * Only we make entries: by sending to somebody, or by answering a request to us while there is room.  What arrives unasked
- * changes known ones at most.  Each state has a list in order of use, so that the least used goes when the table is full.
- * All is bounded: entries, those being asked for, packets per neighbour, packets altogether.
+ * changes known ones at most.  arp_table.c keeps them.
  */
-#include <stdlib.h>
-#include <sys/queue.h>
-
 #include "stackd/log.h"
-#include "stackd/net/priv.h"
+#include "stackd/net/arp.h"
 
 enum {
 	ARP_LEN = 28,
@@ -23,9 +19,6 @@ enum {
 	ARP_REPLY = 2,
 	ARP_TRIES = 3,
 	ARP_PROBES = 2,
-	ARP_QUEUE_MAX = 16,
-	ARP_QUEUED_MAX = 1024,
-	ARP_BUSY_MAX = 1024,       /* entries ASKING; the same for PROBING */
 	ARP_NEGATIVE_US = 2000000,
 	ARP_PROBE_WAIT_US = 1000000,
 	ARP_ANNOUNCE_NUM = 2,      /* RFC 5227, 1.1 */
@@ -36,36 +29,6 @@ enum {
 
 /* Before the next request: once a second at most (RFC 1122, 2.3.2.1). */
 static const uint32_t ask_wait_us[ARP_TRIES] = {1000000, 2000000, 1000000};
-
-enum arp_state { ARP_FREE, ARP_ASKING, ARP_KNOWN, ARP_PROBING, ARP_FAILED, ARP_STATES };
-
-struct arp_entry {
-	TAILQ_ENTRY(arp_entry) list;
-	struct arp_entry *chain;
-	uint32_t addr;
-	uint8_t port;
-	uint8_t state; /* enum arp_state */
-	uint8_t tries;
-	uint8_t mac[6];
-	unsigned queued;
-	struct pkt *head, **tail; /* waiting, oldest first */
-	uint64_t when_us;         /* KNOWN: confirmed; else: when to do something */
-};
-
-TAILQ_HEAD(arp_list, arp_entry);
-
-struct arp {
-	struct arp_list list[ARP_STATES];
-	unsigned count[ARP_STATES];
-	unsigned queued;
-	unsigned announced;
-	uint64_t announce_us, defended_us, next_us;
-	uint64_t age_us;
-	uint32_t busy_max;
-	uint32_t bucket_mask;
-	struct arp_entry **bucket;
-	struct arp_entry entry[];
-};
 
 struct arp_msg {
 	uint16_t op;
@@ -81,51 +44,7 @@ static void msg_conflict(struct net *net, unsigned port, const struct arp_msg *m
 static void msg_send(struct net *net, unsigned port, uint16_t op, uint32_t spa, uint32_t tpa, const uint8_t *tha,
                      const uint8_t *to, uint64_t now_us);
 static void ask(struct net *net, struct arp_entry *e, uint64_t now_us);
-static struct arp_entry **find(const struct net *net, unsigned port, uint32_t addr);
-static struct arp_entry *entry_new(struct net *net, unsigned port, uint32_t addr, bool evict);
-static void entry_move(struct arp *a, struct arp_entry *e, enum arp_state state);
-static void entry_free(struct net *net, struct arp_entry *e);
 static void entry_confirm(struct net *net, struct arp_entry *e, const uint8_t *mac, uint64_t now_us);
-static void queue_put(struct net *net, struct arp_entry *e, struct pkt *p);
-static struct pkt *queue_get(struct arp *a, struct arp_entry *e);
-
-struct arp *arp_create(struct net *net)
-{
-	uint32_t n = net->conf.arp_entries ? net->conf.arp_entries : 1024, buckets = 16;
-	struct arp *a = calloc(1, sizeof(*a) + n * sizeof(a->entry[0]));
-
-	while (buckets < n)
-		buckets *= 2;
-	if (a)
-		a->bucket = calloc(buckets, sizeof(struct arp_entry *));
-	if (!a || !a->bucket) {
-		free(a);
-		return NULL;
-	}
-	a->bucket_mask = buckets - 1;
-	a->age_us = (net->conf.arp_age_s ? net->conf.arp_age_s : 300) * 1000000ull;
-	a->busy_max = n / 2 < 1 ? 1 : n / 2 > ARP_BUSY_MAX ? ARP_BUSY_MAX : n / 2;
-	for (unsigned s = 0; s < ARP_STATES; s++)
-		TAILQ_INIT(&a->list[s]);
-	for (uint32_t i = 0; i < n; i++)
-		TAILQ_INSERT_TAIL(&a->list[ARP_FREE], &a->entry[i], list);
-	a->count[ARP_FREE] = n;
-	return a;
-}
-
-void arp_destroy(struct net *net)
-{
-	struct arp *a = net->arp;
-
-	if (!a)
-		return;
-	for (unsigned s = ARP_ASKING; s < ARP_STATES; s++)
-		while (!TAILQ_EMPTY(&a->list[s]))
-			entry_free(net, TAILQ_FIRST(&a->list[s]));
-	free(a->bucket);
-	free(a);
-	net->arp = NULL;
-}
 
 void arp_in(struct net *net, struct pkt *p, uint64_t now_us)
 {
@@ -156,33 +75,33 @@ static void maybe_probe(struct net *net, struct arp_entry *e, uint64_t now_us)
 
 	if (now_us - e->when_us < a->age_us || a->count[ARP_PROBING] >= ARP_BUSY_MAX)
 		return;
-	entry_move(a, e, ARP_PROBING);
+	arp_entry_move(a, e, ARP_PROBING);
 	e->tries = 0;
 	ask(net, e, now_us);
 }
 
 void arp_send(struct net *net, struct pkt *p, uint32_t hop, uint64_t now_us)
 {
-	struct arp_entry *e = *find(net, p->port, hop);
+	struct arp_entry *e = *arp_find(net, p->port, hop);
 
 	if (!e) {
-		e = entry_new(net, p->port, hop, true);
+		e = arp_entry_new(net, p->port, hop, true);
 		if (!e) {
 			COUNT(net->stats, ARP_FULL);
 			nic_free(p);
 			return;
 		}
-		entry_move(net->arp, e, ARP_ASKING);
+		arp_entry_move(net->arp, e, ARP_ASKING);
 		ask(net, e, now_us);
 	}
 	if (e->state == ARP_KNOWN || e->state == ARP_PROBING) {
 		if (e->state == ARP_KNOWN) {
-			entry_move(net->arp, e, ARP_KNOWN); /* the most recently used */
+			arp_entry_move(net->arp, e, ARP_KNOWN); /* the most recently used */
 			maybe_probe(net, e, now_us);
 		}
 		eth_out(net, p, e->mac, ETH_TYPE_IP4, now_us);
 	} else {
-		queue_put(net, e, p);
+		arp_queue_put(net, e, p);
 	}
 }
 
@@ -219,11 +138,11 @@ static void fail(struct net *net, struct arp_entry *e, uint64_t now_us)
 	struct pkt *p, *waiting = NULL, **tail = &waiting;
 
 	COUNT(net->stats, ARP_FAILED);
-	while ((p = queue_get(net->arp, e))) {
+	while ((p = arp_queue_get(net->arp, e))) {
 		*tail = p;
 		tail = &p->next;
 	}
-	entry_move(net->arp, e, ARP_FAILED);
+	arp_entry_move(net->arp, e, ARP_FAILED);
 	e->when_us = now_us + ARP_NEGATIVE_US;
 	while ((p = waiting)) {
 		waiting = p->next;
@@ -242,7 +161,7 @@ static void entry_due(struct net *net, struct arp_entry *e, uint64_t now_us)
 	else if (e->state == ARP_PROBING && e->tries < ARP_PROBES)
 		ask(net, e, now_us);
 	else
-		entry_free(net, e);
+		arp_entry_free(net, e);
 }
 
 static void list_due(struct net *net, enum arp_state state, uint64_t now_us)
@@ -265,7 +184,7 @@ static void failed_due(struct net *net, uint64_t now_us)
 	struct arp_list *l = &net->arp->list[ARP_FAILED];
 
 	while (!TAILQ_EMPTY(l) && TAILQ_FIRST(l)->when_us <= now_us)
-		entry_free(net, TAILQ_FIRST(l));
+		arp_entry_free(net, TAILQ_FIRST(l));
 	if (!TAILQ_EMPTY(l) && TAILQ_FIRST(l)->when_us < net->arp->next_us)
 		net->arp->next_us = TAILQ_FIRST(l)->when_us;
 }
@@ -325,9 +244,9 @@ static void msg_learn(struct net *net, const struct pkt *p, const struct arp_msg
 
 	if (!ip4_is_unicast(net, p->port, m->spa))
 		return;
-	e = *find(net, p->port, m->spa);
+	e = *arp_find(net, p->port, m->spa);
 	if (!e && m->op == ARP_REQUEST && ip4_is_own(net, p->port, m->tpa) && is_on_link(net, p->port, m->spa))
-		e = entry_new(net, p->port, m->spa, false);
+		e = arp_entry_new(net, p->port, m->spa, false);
 	if (e)
 		entry_confirm(net, e, m->sha, now_us);
 }
@@ -393,123 +312,13 @@ static void ask(struct net *net, struct arp_entry *e, uint64_t now_us)
 	         now_us);
 }
 
-/* Where the pointer to the entry is, or to NULL. */
-static struct arp_entry **find(const struct net *net, unsigned port, uint32_t addr)
-{
-	struct arp *a = net->arp;
-	struct arp_entry **e = &a->bucket[net_keyed_hash(net->seed, addr, port) & a->bucket_mask];
-
-	while (*e && ((*e)->addr != addr || (*e)->port != port))
-		e = &(*e)->chain;
-	return e;
-}
-
-static struct arp_entry *entry_take(struct net *net, bool evict)
-{
-	struct arp *a = net->arp;
-	struct arp_entry *e = TAILQ_FIRST(&a->list[ARP_FREE]);
-
-	if (e || !evict)
-		return e;
-	e = TAILQ_FIRST(&a->list[ARP_FAILED]);
-	if (!e)
-		e = TAILQ_FIRST(&a->list[ARP_KNOWN]);
-	if (e)
-		entry_free(net, e);
-	return e;
-}
-
-/* On the free list still, but in its bucket: the caller moves it on.  Nobody can fill the table with what nobody answers for. */
-static struct arp_entry *entry_new(struct net *net, unsigned port, uint32_t addr, bool evict)
-{
-	struct arp *a = net->arp;
-	struct arp_entry *e, **at;
-
-	if (evict && a->count[ARP_ASKING] + a->count[ARP_FAILED] >= a->busy_max) {
-		if (TAILQ_EMPTY(&a->list[ARP_FAILED]))
-			return NULL;
-		entry_free(net, TAILQ_FIRST(&a->list[ARP_FAILED]));
-	}
-	e = entry_take(net, evict);
-	if (!e)
-		return NULL;
-	e->addr = addr;
-	e->port = (uint8_t)port;
-	e->tries = 0;
-	e->queued = 0;
-	e->head = NULL;
-	e->tail = &e->head;
-	e->chain = NULL;
-	at = find(net, port, addr);
-	*at = e;
-	return e;
-}
-
-static void entry_move(struct arp *a, struct arp_entry *e, enum arp_state state)
-{
-	TAILQ_REMOVE(&a->list[e->state], e, list);
-	a->count[e->state]--;
-	e->state = (uint8_t)state;
-	TAILQ_INSERT_TAIL(&a->list[state], e, list);
-	a->count[state]++;
-}
-
-static void entry_free(struct net *net, struct arp_entry *e)
-{
-	struct arp_entry **at = find(net, e->port, e->addr);
-	struct pkt *p;
-
-	*at = e->chain;
-	while ((p = queue_get(net->arp, e))) {
-		COUNT(net->stats, ARP_QUEUE_DROP);
-		nic_free(p);
-	}
-	entry_move(net->arp, e, ARP_FREE);
-}
-
 static void entry_confirm(struct net *net, struct arp_entry *e, const uint8_t *mac, uint64_t now_us)
 {
 	struct pkt *p;
 
 	memcpy(e->mac, mac, sizeof(e->mac));
 	e->when_us = now_us;
-	entry_move(net->arp, e, ARP_KNOWN);
-	while ((p = queue_get(net->arp, e)))
+	arp_entry_move(net->arp, e, ARP_KNOWN);
+	while ((p = arp_queue_get(net->arp, e)))
 		eth_out(net, p, e->mac, ETH_TYPE_IP4, now_us);
-}
-
-/* RFC 1122, 2.3.2.2: keep at least the latest. */
-static void queue_put(struct net *net, struct arp_entry *e, struct pkt *p)
-{
-	struct arp *a = net->arp;
-
-	if (e->state == ARP_FAILED || (a->queued >= ARP_QUEUED_MAX && e->queued == 0)) {
-		COUNT(net->stats, ARP_QUEUE_DROP);
-		nic_free(p);
-		return;
-	}
-	if (e->queued == ARP_QUEUE_MAX || a->queued >= ARP_QUEUED_MAX) {
-		COUNT(net->stats, ARP_QUEUE_DROP);
-		nic_free(queue_get(a, e));
-	}
-	p->next = NULL;
-	*e->tail = p;
-	e->tail = &p->next;
-	e->queued++;
-	a->queued++;
-}
-
-static struct pkt *queue_get(struct arp *a, struct arp_entry *e)
-{
-	struct pkt *p = e->head;
-
-	if (!p)
-		return NULL;
-	e->head = p->next;
-	if (!e->head)
-		e->tail = &e->head;
-	p->next = NULL;
-	e->queued--;
-	a->queued--;
-	return p;
 }

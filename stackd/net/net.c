@@ -180,16 +180,17 @@ void net_send(struct net *net, struct pkt *p, uint64_t now_us)
 static void port_flush(struct net *net, struct net_port *port, uint64_t now_us)
 {
 	unsigned n = port->outs, sent;
-	uint64_t bytes = 0;
+	uint32_t len[NET_BURST];
 
 	if (n == 0 && !port->nic->ops->next_us)
 		return;
 	for (unsigned i = 0; i < n; i++)
-		bytes += port->out[i]->len;
+		len[i] = port->out[i]->len;
 	port->outs = 0;
 	sent = nic_tx(port->nic, net->queue, port->out, (uint16_t)n, now_us);
 	COUNT_ADD(net->stats, NIC_TX, sent);
-	COUNT_ADD(net->stats, NIC_TX_BYTES, bytes);
+	for (unsigned i = 0; i < sent; i++)
+		COUNT_ADD(net->stats, NIC_TX_BYTES, len[i]);
 	COUNT_ADD(net->stats, NIC_TX_DROP, n - sent);
 }
 
