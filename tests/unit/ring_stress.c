@@ -128,7 +128,15 @@ static void exchange(struct side *s, uint32_t records)
 		else
 			sleep_unless_work(s, sent < records);
 	}
-	must(!ring_ready(&s->in), "one record too many");
+}
+
+/* Neither goes on before the other has verified all that was honest. */
+static void both_ready(int sock)
+{
+	struct ctl_msg m;
+
+	must(ctl_send(sock, CTL_READY, 0, NULL, 0, NULL, 0) == 0, "ctl_send");
+	must(ctl_recv(sock, &m, 0, 0) == 1 && m.head.type == CTL_READY, "CTL_READY");
 }
 
 /* --- The client ------------------------------------------------------------------------------------------------------- */
@@ -170,8 +178,9 @@ static void client(int sock, uint32_t slots, uint32_t records, bool hostile)
 	ring_prod_init(&s.out, u->cmd, &d->cmd_done, slots);
 	ring_cons_init(&s.in, d->event, &u->event_done, slots);
 	exchange(&s, records);
+	must(!ring_ready(&s.in), "one event too many");
 	if (hostile) {
-		must(ctl_recv(sock, &m, 0, 0) == 1, "the signal to begin"); /* the engine has read all that was honest */
+		both_ready(sock);
 		scribble(&s, &up);
 	}
 	region_destroy(&down);
@@ -184,11 +193,12 @@ static void client(int sock, uint32_t slots, uint32_t records, bool hostile)
 /* Nothing here waits for the client, and nothing that it writes leads outside of the rings. */
 static void endure(struct side *s)
 {
+	struct pollfd client = { .fd = s->sock, .events = POLLIN };
 	uint32_t lies = 0, taken = 0, put = 0;
 	struct record r = { { 0 } };
 
 	/* at least so often, and until every kind of attack has come through */
-	for (int i = 0; i < HOSTILE_LOOKS || lies < 100 || taken < 100 || put <= s->out.slots; i++) {
+	for (uint64_t i = 0; i < HOSTILE_LOOKS || lies < 100 || taken < 100 || put <= s->out.slots; i++) {
 		int room = ring_room(&s->out);
 
 		must(room == -EPROTO || (room >= 0 && room <= (int)s->out.slots), "room out of range");
@@ -199,8 +209,10 @@ static void endure(struct side *s)
 			taken++;
 		ring_done(&s->in);
 		bell_look(s->peer_asleep);
-		if (i % 1024 == 0)
+		if (i % 1024 == 0) {
+			must(poll(&client, 1, 0) == 0, "the client has gone");
 			sched_yield(); /* one core may be all there is */
+		}
 	}
 	printf("hostile client: %u lying cursors, %u forged records, %u events put\n", lies, taken, put);
 }
@@ -243,9 +255,10 @@ static void run(uint32_t slots, uint32_t records, bool hostile)
 	ring_prod_init(&s.out, ((struct lane_down *)down.base)->event, &((struct lane_up *)up.base)->event_done, slots);
 	ring_cons_init(&s.in, ((struct lane_up *)up.base)->cmd, &((struct lane_down *)down.base)->cmd_done, slots);
 	exchange(&s, records);
+	must(!ring_ready(&s.in), "one command too many");
 	printf("%u slots: %u records each way, %u sleeps\n", slots, records, s.sleeps);
 	if (hostile) {
-		must(ctl_send(sv[0], CTL_READY, 0, NULL, 0, NULL, 0) == 0, "ctl_send");
+		both_ready(sv[0]);
 		endure(&s);
 	}
 	reap(pid, hostile);
