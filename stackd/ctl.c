@@ -115,21 +115,26 @@ static void free_gone(struct ctl *ctl)
 	}
 }
 
-void ctl_run(struct ctl *ctl)
+/* Returns how many descriptors were ready. */
+static int ctl_turn(struct ctl *ctl, int timeout_ms)
 {
 	struct epoll_event e[EVENTS];
+	int n = epoll_wait(ctl->epoll_fd, e, EVENTS, timeout_ms);
 
-	while (!ctl->stop) {
-		int n = epoll_wait(ctl->epoll_fd, e, EVENTS, -1);
+	for (int i = 0; i < n && !ctl->stop; i++) {
+		struct watch *w = e[i].data.ptr;
 
-		for (int i = 0; i < n && !ctl->stop; i++) {
-			struct watch *w = e[i].data.ptr;
-
-			if (w->client == NULL || w->client->state != CLIENT_GONE)
-				w->ready(ctl, w);
-		}
-		free_gone(ctl);
+		if (w->client == NULL || w->client->state != CLIENT_GONE)
+			w->ready(ctl, w);
 	}
+	free_gone(ctl);
+	return n;
+}
+
+void ctl_run(struct ctl *ctl)
+{
+	while (!ctl->stop)
+		(void)ctl_turn(ctl, -1);
 }
 
 static int watch_fd(struct ctl *ctl, struct watch *w, int fd, void (*ready)(struct ctl *, struct watch *))
