@@ -419,19 +419,47 @@ START_TEST(test_keys_are_all_printed)
 }
 END_TEST
 
-static char *sample(void)
+static char *file_text(const char *name)
 {
 	char path[512], *text = calloc(1, 65536);
 	const char *dir = getenv("srcdir");
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/conf/stackd.conf", dir != NULL ? dir : ".");
+	snprintf(path, sizeof(path), "%s/%s", dir != NULL ? dir : ".", name);
 	f = fopen(path, "r");
 	ck_assert_msg(f != NULL, "%s", path);
 	ck_assert_uint_gt(fread(text, 1, 65535, f), 0);
 	fclose(f);
 	return text;
 }
+
+/* The line of the man page that the table makes. */
+static void man_line(const struct conf_key *k, char *line, size_t size)
+{
+	char range[96];
+	const char *unit = k->type == CONF_WORD ? "" : k->unit, *def = k->def;
+
+	conf_key_range(k, range, sizeof(range));
+	snprintf(line, size, ".TP\n.B %s\n(%s; %s%s%s%s%s%s) %s\n", k->path, conf_type_name(k),
+	         def != NULL ? "default " : k->need ? "must be given" : "no default", def == NULL ? "" : def[0] == '\0' ? "\"\"" : def,
+	         range[0] != '\0' || unit[0] != '\0' ? "; " : "", range, range[0] != '\0' && unit[0] != '\0' ? " " : "", unit, k->help);
+}
+
+START_TEST(test_man_page_says_what_the_table_says)
+{
+	char *text = file_text("doc/man/stackd.conf.5"), line[512];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < conf_keys; i++) {
+		man_line(&conf_key[i], line, sizeof(line));
+		ck_assert_msg(strstr(text, line) != NULL, "doc/man/stackd.conf.5 lacks:\n%s", line);
+	}
+	for (const char *p = strstr(text, ".SH KEYS"); (p = strstr(p + 1, "\n.TP\n.B ")) != NULL && p < strstr(text, ".SH CLIENTS");)
+		n++;
+	ck_assert_uint_eq(n, conf_keys); /* and no others */
+	free(text);
+}
+END_TEST
 
 /* "# word" stays, "#\tkey" and "#ports" are switched on. */
 static void switch_on(char *text)
@@ -480,7 +508,7 @@ static char *section_text(char *text, const char *name)
 
 START_TEST(test_sample_has_every_key_once_with_its_default)
 {
-	char *text = sample(), value[256], want[256];
+	char *text = file_text("conf/stackd.conf"), value[256], want[256];
 	union {
 		struct conf conf;
 		struct conf_port port;
@@ -522,7 +550,7 @@ static void same_section(char *a, char *b, const char *name)
 
 START_TEST(test_sample_can_be_used)
 {
-	char *text = sample(), *all, *again;
+	char *text = file_text("conf/stackd.conf"), *all, *again;
 
 	ck_assert_int_eq(read_text(text), -1);
 	ck_assert_str_eq(errors, "FILE: ports: there must be at least one port; see stackd.conf(5)\n");
@@ -563,6 +591,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_first_rule_decides);
 	tcase_add_test(t, test_print_can_be_read_again);
 	tcase_add_test(t, test_keys_are_all_printed);
+	tcase_add_test(t, test_man_page_says_what_the_table_says);
 	tcase_add_test(t, test_sample_has_every_key_once_with_its_default);
 	tcase_add_test(t, test_sample_can_be_used);
 	return s;
