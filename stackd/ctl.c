@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -176,6 +177,8 @@ static int watch_listen(struct ctl *ctl)
 			fd == -EADDRINUSE ? ": another stackd is running there" : "");
 		return fd;
 	}
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
+		return -errno;
 	return watch_fd(ctl, &ctl->listen, fd, on_listen);
 }
 
