@@ -20,7 +20,7 @@ struct timer {
 enum { WHEEL_LEVELS = 4, WHEEL_SLOTS = 256 };
 
 struct wheel {
-	uint32_t now_ms; /* the next tick to expire */
+	uint64_t now_ms; /* the next tick to expire */
 	uint32_t count;  /* timers running */
 	struct timer *slot[WHEEL_LEVELS][WHEEL_SLOTS];
 	uint64_t busy[WHEEL_LEVELS][WHEEL_SLOTS / 64]; /* which slots are not empty */

@@ -45,6 +45,7 @@ struct tcp_owner {
 	uint32_t conns_max;
 	uint32_t app;          /* id for stackctl */
 	bool dead;             /* nothing new may be given to it */
+	struct tcp_conn *list[2]; /* kept by tcp/: connections it holds (embryonic ones too), and released ones */
 };
 
 struct tcp_conf {
@@ -85,6 +86,10 @@ struct tcp_hooks {
 	void *arg;
 	tcp_note_fn note;
 	tcp_state_fn state; /* may be NULL */
+	/* Once for each connection that its owner has released, when it refers to the owner's memory no more (everything sent is
+	 * acknowledged, or it was reset or given up); c->owner and c->user are still set and forgotten afterwards.  May come
+	 * from inside tcp_release().  Not for those ended by tcp_owner_gone().  May be NULL. */
+	void (*let_go)(void *arg, struct tcp_conn *c);
 	/* A source port, chosen so that the flow's hash belongs to this engine?  NULL: every port does. */
 	bool (*tuple_is_mine)(void *arg, uint32_t hash);
 	/* Is this local port reserved by some program (bind, listen)?  Then an ephemeral choice avoids it. NULL: none is. */
@@ -132,7 +137,9 @@ int tcp_open(struct tcp *tcp, struct tcp_owner *owner, const struct tcp_open *o,
  * being the chunk of old tx_end.  0, or -EINVAL when the numbers do not fit together or an id is not mapped, -EPIPE after shutdown. */
 int tcp_sent_more(struct tcp *tcp, struct tcp_conn *c, uint64_t tx_end, const uint32_t *chunk, unsigned n);
 
-/* The program has consumed received bytes up to stream offset done.  0 or -EINVAL (backwards, or beyond rx_end). */
+/* The program has consumed received bytes up to stream offset done.  Frees the chunks below the one of byte done - 1 (the
+ * reader still needs that one's link), or all of them when nothing is left to read.  0 or -EINVAL (backwards, or beyond
+ * rx_end). */
 int tcp_rx_done(struct tcp *tcp, struct tcp_conn *c, uint64_t done);
 
 /* how: SHUT_RD, SHUT_WR, SHUT_RDWR of <sys/socket.h>. */
@@ -140,7 +147,8 @@ void tcp_shutdown(struct tcp *tcp, struct tcp_conn *c, int how);
 
 /* The owner lets go.  linger_s < 0: FIN after queued data, or RST when received data is unread (RFC 2525, 2.17); 0: RST; > 0:
  * FIN, RST when that many seconds were not enough.  The owner pointer stays until the queued bytes are acknowledged, since they lie in its
- * memory; then the connection (in FIN-WAIT-2, TIME-WAIT ...) forgets its owner.  conn->user is cleared; no more notes. */
+ * memory; then the connection (in FIN-WAIT-2, TIME-WAIT ...) forgets its owner.  No more notes, but one
+ * hooks.let_go. */
 void tcp_release(struct tcp *tcp, struct tcp_conn *c, int32_t linger_s);
 
 /* RST and forget, at most `budget` connections of a dead owner: those it still holds, and SYN-RECEIVED ones for its listeners;
@@ -174,6 +182,10 @@ struct tcp_view {
 	bool urgent;
 };
 void tcp_view(struct tcp *tcp, struct tcp_conn *c, struct tcp_view *v);
+
+/* Fill a flow record's figures: rx_bytes ... tx_queued (shm/stat.h). */
+struct stat_flow;
+void tcp_conn_figures(const struct tcp_conn *c, struct stat_flow *r);
 
 /* Walk all connections (statistics, tests). */
 typedef bool (*tcp_walk_fn)(void *arg, struct tcp_conn *c);
