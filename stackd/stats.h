@@ -92,6 +92,9 @@
 	X(TCP_URGENT, "tcp.urgent", "segments with urgent data (delivered in line)") \
 	X(TCP_NO_MEMORY, "tcp.no_memory", "payload refused because the client's memory is used up") \
 	X(TCP_NO_CONN, "tcp.no_conn", "connections refused because the engine's table is full") \
+	X(TCP_REPLY_DROP, "tcp.reply_drop", "resets and cookies not sent because too many were due at once") \
+	X(TCP_ICMP_IGNORED, "tcp.icmp_ignored", "ICMP errors about nothing that is in flight") \
+	X(TCP_MTU_LOWERED, "tcp.mtu_lowered", "paths found to carry smaller packets only") \
 	X(TCP_RX_BYTES, "tcp.rx_bytes", "payload bytes received in order") \
 	X(TCP_TX_BYTES, "tcp.tx_bytes", "payload bytes sent, first time") \
 	/* app */ \
