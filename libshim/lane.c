@@ -354,6 +354,8 @@ static int settle(struct shim_ctx *c, struct shim_stream *st)
 	}
 	if (err == 0 && st->opts != NULL && st->opts->dirty != 0)
 		err = put_options(c, l, st);
+	if ((st->s.flags & (F_OWE_SHUT | F_OWE_CLOSE)) != 0)
+		st->s.flags &= ~F_OWE_CREDIT; /* they carry it */
 	while (err == 0 && (st->tx_told < st->tx_end || (st->s.flags & F_OWE_CREDIT) != 0))
 		err = put_send(c, l, st);
 	if (err == 0 && (st->s.flags & F_OWE_SHUT) != 0) {
@@ -448,6 +450,7 @@ static int put_close(struct shim_ctx *c, struct shim_lane *l, struct shim_stream
 	cmd.close.tx_end = st->tx_told;
 	cmd.close.linger_s = st->err; /* stream_close put it there */
 	cmd.close.how = st->how;
+	st->rx_told = st->rx_done;
 	return put(c, l, &cmd);
 }
 
@@ -478,6 +481,8 @@ void lane_feed(struct shim_ctx *c, struct shim_lane *l)
 {
 	uint32_t n = l->starved_count < l->tx.free_count ? l->starved_count : l->tx.free_count;
 
+	if (n == 0)
+		return;
 	for (uint32_t i = 0; i < n; i++) {
 		struct shim_sock *s = fds_get(c, (int)l->starved[i]);
 

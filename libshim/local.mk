@@ -28,3 +28,34 @@ libshim/%.pc: $(srcdir)/libshim/%.pc.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) libshim && sed -e 's|@prefix[@]|$(prefix)|' -e 's|@exec_prefix[@]|$(exec_prefix)|' \
 		-e 's|@libdir[@]|$(libdir)|' -e 's|@includedir[@]|$(includedir)|' \
 		-e 's|@PACKAGE_VERSION[@]|$(PACKAGE_VERSION)|' $< >$@
+
+# libshim meets a stackd played by hand
+shim_daemon_sources = tests/unit/shim_daemon.c tests/unit/shim_daemon.h
+shim_tests = tests/unit/test_shim_conf tests/unit/test_shim_epoll tests/unit/test_shim_mos tests/unit/test_shim_socket \
+	tests/unit/test_shim_stream
+check_PROGRAMS += $(shim_tests)
+dist_check_SCRIPTS += tests/unit/test_shim_headers.sh
+TESTS += $(shim_tests) tests/unit/test_shim_headers.sh
+
+shim_test_cppflags = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+shim_test_ldadd = libshim.la libshm.la $(CHECK_LIBS) -lpthread
+
+tests_unit_test_shim_conf_SOURCES = tests/unit/test_shim_conf.c
+tests_unit_test_shim_conf_CPPFLAGS = $(shim_test_cppflags)
+tests_unit_test_shim_conf_LDADD = $(shim_test_ldadd)
+
+tests_unit_test_shim_epoll_SOURCES = tests/unit/test_shim_epoll.c $(shim_daemon_sources)
+tests_unit_test_shim_epoll_CPPFLAGS = $(shim_test_cppflags)
+tests_unit_test_shim_epoll_LDADD = $(shim_test_ldadd)
+
+tests_unit_test_shim_mos_SOURCES = tests/unit/test_shim_mos.c $(shim_daemon_sources)
+tests_unit_test_shim_mos_CPPFLAGS = $(shim_test_cppflags)
+tests_unit_test_shim_mos_LDADD = $(shim_test_ldadd)
+
+tests_unit_test_shim_socket_SOURCES = tests/unit/test_shim_socket.c $(shim_daemon_sources)
+tests_unit_test_shim_socket_CPPFLAGS = $(shim_test_cppflags)
+tests_unit_test_shim_socket_LDADD = $(shim_test_ldadd)
+
+tests_unit_test_shim_stream_SOURCES = tests/unit/test_shim_stream.c $(shim_daemon_sources)
+tests_unit_test_shim_stream_CPPFLAGS = $(shim_test_cppflags)
+tests_unit_test_shim_stream_LDADD = $(shim_test_ldadd)
