@@ -6,3 +6,6 @@ dist_noinst_SCRIPTS += tests/system/run-all tests/system/fault.sh tests/system/f
 	tests/system/neighbours.sh tests/system/restart.sh tests/system/scan.sh tests/system/transfer.sh
 dist_noinst_SCRIPTS += tests/system/demo.sh tests/system/lib.sh
 EXTRA_DIST += tests/system/wrk.lua
+
+include tests/hostile/local.mk
+include tests/fuzz/local.mk
