@@ -5,6 +5,7 @@
  */
 #include "stackd/stat_seg.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -102,6 +103,22 @@ static void fill_names(struct stat_seg *s)
 		snprintf(nic[i].name, sizeof(nic[i].name), "%s", nic_counter_name(i));
 }
 
+/* "10.9.0.1/24 10.8.0.1/16", as many as fit. */
+static void fill_addresses(struct stat_port *p, const struct conf_port *conf)
+{
+	char item[INET_ADDRSTRLEN + 8], addr[INET_ADDRSTRLEN];
+	size_t used = 0;
+
+	for (unsigned i = 0; i < conf->addrs; i++) {
+		inet_ntop(AF_INET, &conf->addr[i].addr.w[3], addr, sizeof(addr));
+		snprintf(item, sizeof(item), "%s%s/%u", i > 0 ? " " : "", addr, conf->addr[i].prefix);
+		if (used + strlen(item) >= sizeof(p->address))
+			break;
+		memcpy(p->address + used, item, strlen(item) + 1);
+		used += strlen(item);
+	}
+}
+
 static void fill_fixed(struct stat_seg *s, const struct conf *conf)
 {
 	for (unsigned i = 0; i < s->head->engines; i++)
@@ -112,6 +129,7 @@ static void fill_fixed(struct stat_seg *s, const struct conf *conf)
 		snprintf(p->name, sizeof(p->name), "%s", conf->port[i].name);
 		snprintf(p->device, sizeof(p->device), "%.63s", conf->port[i].device);
 		p->mtu = conf->port[i].mtu;
+		fill_addresses(p, &conf->port[i]);
 	}
 }
 

@@ -4,6 +4,7 @@
  * unused records cost nothing.
  */
 #define _GNU_SOURCE 1
+#include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +34,9 @@ static void setup(void)
 	strcpy(conf.port[0].name, "p0");
 	strcpy(conf.port[1].name, "p1");
 	memset(conf.port[1].device, 'd', 200); /* longer than is shown */
+	for (unsigned i = 0; i < 8; i++)
+		conf.port[1].addr[i] = (struct net_addr){ { .w = { 0, 0, htonl(0xffff), htonl(0x0a090001 + i) } }, 24 };
+	conf.port[1].addrs = 8;
 	ck_assert_int_eq(stat_seg_create(&seg, &conf), 0);
 	ck_assert_msg(segment_map(&view, seg.region.fd, why, sizeof(why)) == 0, "%s", why);
 }
@@ -163,6 +167,7 @@ START_TEST(fixed_parts_are_filled_in)
 	ck_assert_uint_eq(p.mtu, conf.port[0].mtu);
 	ck_assert(segment_port(&view, 1, &p));
 	ck_assert_uint_eq(strlen(p.device), sizeof(p.device) - 1);
+	ck_assert_str_eq(p.address, "10.9.0.1/24 10.9.0.2/24 10.9.0.3/24 10.9.0.4/24 10.9.0.5/24"); /* what fits */
 }
 END_TEST
 
