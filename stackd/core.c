@@ -483,10 +483,7 @@ static bool core_stopped(struct core *core)
 {
 	if (!core->stopping)
 		return false;
-	if (tcp_reset_all(core->tcp, RESET_BUDGET) == RESET_BUDGET && core->now_us < core->stop_us)
-		return false;
-	net_flush(core->net, core->now_us);
-	return true;
+	return tcp_reset_all(core->tcp, RESET_BUDGET) < RESET_BUDGET || core->now_us >= core->stop_us;
 }
 
 static void *core_run(void *arg)
@@ -506,6 +503,8 @@ static void *core_run(void *arg)
 		urcu_qsbr_quiescent_state();
 		core_rest(core, work);
 	}
+	tcp_settle(core->tcp, RESET_BUDGET, core->now_us); /* the last resets */
+	net_flush(core->net, core->now_us);
 	urcu_qsbr_unregister_thread();
 	return NULL;
 }

@@ -55,7 +55,7 @@ void cookie_send(struct tcp *tcp, const struct seg_in *s, const struct tuple *t)
 
 bool cookie_recent(const struct tcp *tcp)
 {
-	return tcp->cookie_us != 0 && tcp->now_us - tcp->cookie_us < 2 * (uint64_t)PERIOD_US;
+	return tcp->cookie_us != 0 && tcp->now_us < tcp->cookie_us + 2 * (uint64_t)PERIOD_US;
 }
 
 /* NULL: not a cookie of ours, or no room. */
