@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What stackctl prints: rows of named cells, either as an aligned table for people or as JSON for programs.  A command says its
- * columns once and then puts cells, left to right, row by row.
+ * What stackctl prints: rows of named cells, either as an aligned table for people or as JSON for programs.  A command
+ * says its columns once and then puts cells, left to right, row by row.
  */
 #ifndef STACKCTL_OUT_H
 #define STACKCTL_OUT_H

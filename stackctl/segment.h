@@ -21,8 +21,8 @@ struct segment {
 int segment_map(struct segment *s, int fd, char *why, size_t why_size);
 void segment_unmap(struct segment *s);
 
-/* Copies.  False when there is no such record, when it is unused, or when it changes faster than it can be read.  Strings in what
- * they give end with NUL. */
+/* Copies.  False when there is no such record, when it is unused, or when it changes faster than it can be read.  Strings
+ * in what they give end with NUL. */
 bool segment_app(const struct segment *s, unsigned i, struct stat_app *a);
 bool segment_listener(const struct segment *s, unsigned i, struct stat_listener *l);
 bool segment_flow(const struct segment *s, unsigned engine, unsigned slot, struct stat_flow *f);

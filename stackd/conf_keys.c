@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LIST(field, count, n) .list = true, .off = offsetof(struct conf, field), .stride = sizeof(((struct conf *)0)->field[0]), \
+#define LIST(field, count, n) \
+	.list = true, .off = offsetof(struct conf, field), .stride = sizeof(((struct conf *)0)->field[0]), \
 	.count_off = offsetof(struct conf, count), .max = (n)
 
 const struct conf_section conf_section[] = {

@@ -66,8 +66,8 @@ const struct conf_section *conf_section_find(const char *name);
 /* Is there a group of this name in the section ("fault" in ports)? */
 bool conf_key_is_group(const struct conf_section *s, const char *name);
 
-/* The known name nearest to an unknown one, in the section (NULL: the sections themselves); NULL when none is near. `group` is the part
- * of the path that was right, "" or "fault.". */
+/* The known name nearest to an unknown one, in the section (NULL: the sections themselves); NULL when none is near.
+ * `group` is the part of the path that was right, "" or "fault.". */
 const char *conf_key_near(const struct conf_section *s, const char *group, const char *name);
 
 /* Set all values of one group or list element to their defaults. */

@@ -89,6 +89,24 @@ START_TEST(test_defaults)
 }
 END_TEST
 
+/* The table is the truth; tests of tcp/ use the other. */
+START_TEST(test_tcp_has_the_same_defaults)
+{
+	static struct conf tcp;
+	char ours[CONF_TEXT], theirs[CONF_TEXT];
+
+	conf_default(&c);
+	tcp_conf_default(&tcp.tcp);
+	for (unsigned i = 0; i < conf_keys; i++) {
+		if (strncmp(conf_key[i].path, "tcp.", 4) != 0)
+			continue;
+		conf_value_get(&conf_key[i], &c, ours, sizeof(ours));
+		conf_value_get(&conf_key[i], &tcp, theirs, sizeof(theirs));
+		ck_assert_msg(strcmp(ours, theirs) == 0, "%s: table %s, tcp_conf_default %s", conf_key[i].path, ours, theirs);
+	}
+}
+END_TEST
+
 START_TEST(test_every_secret_differs)
 {
 	uint8_t first[32], zero[32] = { 0 };
@@ -576,6 +594,7 @@ static Suite *suite(void)
 
 	suite_add_tcase(s, t);
 	tcase_add_test(t, test_defaults);
+	tcase_add_test(t, test_tcp_has_the_same_defaults);
 	tcase_add_test(t, test_every_secret_differs);
 	tcase_add_test(t, test_values);
 	tcase_add_test(t, test_ports_and_routes);
