@@ -22,8 +22,8 @@ TEST=$(basename "$0" .sh)
 
 T=''
 NSD='' NSK='' NSA=''
-declare -A PIDS=()
-declare -i FAILED=0
+declare -gA PIDS=()
+declare -gi FAILED=0
 FINISHED=no
 STACKD_PIDS=()
 
