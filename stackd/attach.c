@@ -51,8 +51,12 @@ static unsigned contexts_of(const struct ctl *ctl, pid_t pid)
 	return n;
 }
 
-static bool versions_fit(struct client *c, const struct ctl_hello *h)
+static bool versions_fit(struct client *c, const struct ctl_hello *h, size_t size)
 {
+	if (size < offsetof(struct ctl_hello, cmd_size)) {
+		refuse(c, EPROTO, "this is no libshim: its greeting has %zu bytes", size);
+		return false;
+	}
 	if (h->magic != SHM_MAGIC) {
 		refuse(c, EPROTO, "this is no libshim: its greeting starts with 0x%08x", h->magic);
 		return false;
@@ -62,7 +66,7 @@ static bool versions_fit(struct client *c, const struct ctl_hello *h)
 		       STACKD_VERSION, SHM_ABI);
 		return false;
 	}
-	if (h->cmd_size != sizeof(struct cmd) || h->event_size != sizeof(struct event) ||
+	if (size != sizeof(*h) || h->cmd_size != sizeof(struct cmd) || h->event_size != sizeof(struct event) ||
 	    h->welcome_size != sizeof(struct ctl_welcome) || h->lane_size != sizeof(struct ctl_lane)) {
 		refuse(c, EPROTO, "libshim and stackd both claim ABI %u but differ in their records' sizes: one of them was "
 		       "built from changed headers", SHM_ABI);
@@ -236,7 +240,7 @@ void client_hello(struct client *c, const struct ctl_msg *m)
 {
 	const struct ctl_hello *h = &m->hello;
 
-	if (!versions_fit(c, h))
+	if (!versions_fit(c, h, m->body_size))
 		return;
 	snprintf(c->name, sizeof(c->name), "%.*s", (int)sizeof(h->name) - 1, h->name);
 	for (char *p = c->name; *p != '\0'; p++) {

@@ -106,7 +106,8 @@ static void message_live(struct client *c, const struct ctl_msg *m)
 
 static void message(struct client *c, const struct ctl_msg *m)
 {
-	if (ctl_body_size(m->head.type) != (int)m->body_size) {
+	/* a greeting of another version may have another size: client_hello tells it which it is */
+	if (m->head.type != CTL_HELLO && ctl_body_size(m->head.type) != (int)m->body_size) {
 		client_leave(c, "it sent a message of the wrong size");
 		return;
 	}

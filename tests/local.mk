@@ -7,5 +7,9 @@ dist_noinst_SCRIPTS += tests/system/run-all tests/system/fault.sh tests/system/f
 dist_noinst_SCRIPTS += tests/system/demo.sh tests/system/lib.sh
 EXTRA_DIST += tests/system/wrk.lua
 
+# needs neither root nor namespaces
+dist_check_SCRIPTS += tests/system/two_stacks.sh
+TESTS += tests/system/two_stacks.sh
+
 include tests/hostile/local.mk
 include tests/fuzz/local.mk
