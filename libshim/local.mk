@@ -59,3 +59,6 @@ tests_unit_test_shim_socket_LDADD = $(shim_test_ldadd)
 tests_unit_test_shim_stream_SOURCES = tests/unit/test_shim_stream.c $(shim_daemon_sources)
 tests_unit_test_shim_stream_CPPFLAGS = $(shim_test_cppflags)
 tests_unit_test_shim_stream_LDADD = $(shim_test_ldadd)
+
+dist_man_MANS += doc/man/mtcp.3 doc/man/mtcp_init.3 doc/man/mtcp_create_context.3 doc/man/mtcp_socket.3 \
+	doc/man/mtcp_read.3 doc/man/mtcp_epoll.3 doc/man/mtcp_getsockopt.3 doc/man/mos_api.3
