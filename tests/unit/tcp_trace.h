@@ -29,6 +29,13 @@
 enum { F = SEG_FIN, S = SEG_SYN, R = SEG_RST, P = SEG_PSH, A = SEG_ACK, U = SEG_URG };
 enum { SERVER_PORT = 80, PEER_PORT = 5555, HOST_CONNS = 4096, HOST_SEGS = 8 };
 
+/* An assertion for what is passed often: Check's own write to a file each time. */
+#define must(cond) \
+	do { \
+		if (!(cond)) \
+			ck_abort_msg("%s:%d: %s", __FILE__, __LINE__, #cond); \
+	} while (0)
+
 /* The part of net.h that TCP calls, for one host. */
 struct net {
 	struct host *host;
