@@ -26,6 +26,8 @@ enum {
 	STARVED_MS = 20, /* how soon memory is asked for again */
 	SPIN_TRIES = 4,  /* spins in vain before spinning is given up ... */
 	SPIN_REST = 16,  /* ... for so many sleeps */
+
+	FAREWELL_US = 1000000,
 };
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -36,6 +38,7 @@ static _Atomic unsigned fork_gen;
 static struct shim_ctx *shell_take(void);
 static int open_fds(struct shim_ctx *c);
 static void close_fds(struct shim_ctx *c);
+static void farewell(struct shim_ctx *c);
 static void release(struct shim_ctx *c);
 static bool alive(const struct shim_ctx *c);
 static bool news(const struct shim_ctx *c);
@@ -96,6 +99,7 @@ int mtcp_destroy_context(mctx_t mctx)
 		publish(c);
 		pthread_cond_wait(&c->turn, &c->lock);
 	}
+	farewell(c);
 	release(c);
 	pthread_mutex_unlock(&c->lock);
 	return 0;
@@ -446,6 +450,18 @@ static void close_fds(struct shim_ctx *c)
 	c->kick = c->epfd = -1;
 }
 
+/* Close everything, and wait a while until what was written has arrived: with the context goes the memory it lies in. */
+static void farewell(struct shim_ctx *c)
+{
+	uint64_t deadline = shim_now_us() + FAREWELL_US;
+
+	fds_close(c);
+	while (c->zombies > 0 && !c->down && shim_now_us() < deadline) {
+		if (!lane_pump(c))
+			(void)lead(c, deadline);
+	}
+}
+
 /* Give back all it holds; the shell stays, its lock is held or nobody knows it yet. */
 static void release(struct shim_ctx *c)
 {
@@ -454,7 +470,7 @@ static void release(struct shim_ctx *c)
 	rss_destroy(c);
 	close_fds(c);
 	c->down = c->polling = c->kicked = c->changed = c->armed_always = false;
-	c->quiet = c->spin_misses = c->spin_skipped = c->conns = 0;
+	c->quiet = c->spin_misses = c->spin_skipped = c->conns = c->zombies = 0;
 	c->lanes = c->home = 0;
 	c->why[0] = '\0';
 	memset(&c->welcome, 0, sizeof(c->welcome));

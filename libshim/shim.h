@@ -233,6 +233,7 @@ struct shim_ctx {
 	struct shim_sock **fds;
 	uint64_t *fd_used; /* bitmap */
 	uint32_t max_fds, fd_gen, conns;
+	uint32_t zombies; /* closed connections whose last word has not come */
 	uint32_t rcvbuf, sndbuf; /* from the configuration; 0: stackd's */
 	struct rss_pool *pools;
 };
@@ -303,6 +304,8 @@ void lane_destroy(struct shim_ctx *c);
 /* --- socket.c ----------------------------------------------------------------------------------------------------------- */
 int fds_create(struct shim_ctx *c, uint32_t max);
 void fds_destroy(struct shim_ctx *c);
+/* mtcp_close() for all of them. */
+void fds_close(struct shim_ctx *c);
 /* Give s the lowest free id.  The id or -ENFILE. */
 int fds_add(struct shim_ctx *c, struct shim_sock *s);
 void fds_remove(struct shim_ctx *c, struct shim_sock *s);
@@ -315,6 +318,8 @@ bool fds_same(const struct shim_ctx *c, int fd, uint32_t cookie);
 int sock_create(struct shim_ctx *c, int domain, int flags);
 struct shim_stream *stream_create(struct shim_ctx *c);
 void stream_free(struct shim_ctx *c, struct shim_stream *st);
+/* Give any id back. */
+void sock_close(struct shim_ctx *c, struct shim_sock *s, bool abort);
 struct shim_stream *listener_of(const struct shim_ctx *c, uint32_t cookie);
 void listener_queue(struct shim_stream *l, struct shim_stream *st);
 int sock_reserve(struct shim_ctx *c, struct shim_stream *st);

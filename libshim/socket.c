@@ -103,22 +103,17 @@ int fds_create(struct shim_ctx *c, uint32_t max)
 	return 0;
 }
 
-void fds_destroy(struct shim_ctx *c)
+void fds_close(struct shim_ctx *c)
 {
 	for (uint32_t fd = 0; fd < c->max_fds; fd++) {
-		struct shim_sock *s = c->fds[fd];
-
-		if (s == NULL)
-			continue;
-		ep_forget(c, s);
-		fds_remove(c, s);
-		if (s->kind == KIND_EPOLL)
-			ep_close(c, (struct shim_epoll *)s);
-		else if (s->kind == KIND_PIPE)
-			pipe_close(c, (struct shim_pipe *)s);
-		else if ((s->flags & F_HANDLE) == 0) /* the others are in their lane's table of names */
-			stream_free(c, stream_of(s));
+		if (c->fds[fd] != NULL)
+			sock_close(c, c->fds[fd], false);
 	}
+}
+
+/* After fds_close(): what is left has a name, and is in its lane's table. */
+void fds_destroy(struct shim_ctx *c)
+{
 	free(c->fds);
 	free(c->fd_used);
 	c->fds = NULL;

@@ -439,10 +439,12 @@ void stream_fail(struct shim_ctx *c, struct shim_stream *st, int err)
 void stream_over(struct shim_ctx *c, struct shim_stream *st)
 {
 	lane_unname(c, st);
-	if ((st->s.flags & F_ZOMBIE) != 0)
+	if ((st->s.flags & F_ZOMBIE) != 0) {
+		c->zombies--;
 		stream_free(c, st);
-	else if (st->s.state != ST_DEAD)
+	} else if (st->s.state != ST_DEAD) {
 		stream_fail(c, st, ECONNABORTED);
+	}
 }
 
 void stream_close(struct shim_ctx *c, struct shim_stream *st, int32_t linger_s)
@@ -463,6 +465,7 @@ void stream_close(struct shim_ctx *c, struct shim_stream *st, int32_t linger_s)
 	stream_move(c, st, ST_DEAD);
 	st->err = linger_s;
 	st->s.flags |= F_ZOMBIE | F_OWE_CLOSE;
+	c->zombies++;
 	lane_settle(c, st);
 }
 
@@ -520,8 +523,6 @@ int stream_split(struct shim_ctx *c, struct shim_stream *st, int32_t linger_s)
 static int close_fd(struct shim_ctx *c, int fd, bool abort)
 {
 	struct shim_sock *s = fds_get(c, fd);
-	struct shim_stream *st;
-	int32_t linger_s;
 
 	if (s == NULL)
 		return -EBADF;
@@ -529,21 +530,22 @@ static int close_fd(struct shim_ctx *c, int fd, bool abort)
 		return -ENOTSOCK;
 	if (abort && (s->state == ST_FRESH || s->state == ST_LISTENING))
 		return -ENOTCONN;
+	sock_close(c, s, abort);
+	return 0;
+}
+
+void sock_close(struct shim_ctx *c, struct shim_sock *s, bool abort)
+{
+	struct shim_stream *st = stream_of(s);
+
 	ep_forget(c, s);
 	fds_remove(c, s);
-	switch (s->kind) {
-	case KIND_EPOLL:
+	if (s->kind == KIND_EPOLL)
 		ep_close(c, (struct shim_epoll *)s);
-		return 0;
-	case KIND_PIPE:
+	else if (s->kind == KIND_PIPE)
 		pipe_close(c, (struct shim_pipe *)s);
-		return 0;
-	default:
-		st = stream_of(s);
-		linger_s = abort ? 0 : st->opts != NULL ? st->opts->linger_s : -1;
-		stream_close(c, st, linger_s);
-		return 0;
-	}
+	else
+		stream_close(c, st, abort ? 0 : st->opts != NULL ? st->opts->linger_s : -1);
 }
 
 static int do_reset(struct shim_ctx *c, int fd)

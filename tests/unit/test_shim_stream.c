@@ -7,6 +7,8 @@
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,11 +67,12 @@ static void up_with_one(const struct sd_conf *conf)
 	FAILS((int)mtcp_read(m, fd, back, 1), EAGAIN); /* takes the EV_STATE */
 }
 
+/* stackd first: nobody plays it any more, and the context does not wait for answers */
 static void down(void)
 {
 	sd_conn_fini(&c);
-	ck_assert_int_eq(mtcp_destroy_context(m), 0);
 	sd_stop(&d);
+	ck_assert_int_eq(mtcp_destroy_context(m), 0);
 }
 
 static struct cmd apply(unsigned op)
@@ -599,6 +602,37 @@ START_TEST(abort_and_reset)
 }
 END_TEST
 
+static void *answer_the_close(void *arg)
+{
+	struct cmd cmd;
+
+	apply(CMD_SEND);
+	do
+		cmd = sd_take(lane); /* the listener's connections, too */
+	while (cmd.op != CMD_CLOSE);
+	while (bell_look(&lane->up->client_asleep) == 0)
+		sched_yield();
+	*(_Atomic bool *)arg = true;
+	sd_last(&c);
+	return NULL;
+}
+
+/* With the context goes the memory that unsent bytes lie in: it stays until they have arrived. */
+START_TEST(destroy_waits_for_the_bytes)
+{
+	_Atomic bool answered = false;
+	pthread_t t;
+
+	up_with_one(NULL);
+	ck_assert_int_eq(mtcp_write(m, fd, "the last words", 14), 14);
+	pthread_create(&t, NULL, answer_the_close, &answered);
+	ck_assert_int_eq(mtcp_destroy_context(m), 0);
+	ck_assert(answered);
+	pthread_join(t, NULL);
+	sd_stop(&d);
+}
+END_TEST
+
 /* stackd is trusted, and yet: numbers that cannot be do not become addresses. */
 START_TEST(nonsense)
 {
@@ -707,6 +741,7 @@ int main(void)
 	tcase_add_test(t, shutdown_both_ways);
 	tcase_add_test(t, closed_with_bytes_in_flight);
 	tcase_add_loop_test(t, abort_and_reset, 0, 2);
+	tcase_add_test(t, destroy_waits_for_the_bytes);
 	tcase_add_loop_test(t, nonsense, 0, 5);
 	tcase_add_test(t, lying_cursor);
 	tcase_add_test(t, one_ring_of_the_doorbell);
