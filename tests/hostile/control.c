@@ -213,8 +213,11 @@ static void midway(void)
 		struct ctl_msg m;
 
 		foe_greet(sock);
-		for (unsigned k = 0; k < i % 10 && ctl_recv(sock, &m, CTL_FDS_MAX, 0) == 1; k++)
+		for (unsigned k = 0; k < i % 10 && ctl_recv(sock, &m, CTL_FDS_MAX, 0) == 1; k++) {
 			ctl_close_fds(&m);
+			if (m.head.type == CTL_READY || m.head.type == CTL_REFUSED)
+				break;
+		}
 		if (i % 20 >= 10)
 			shutdown(sock, i % 2 == 0 ? SHUT_RD : SHUT_RDWR);
 		close(sock);

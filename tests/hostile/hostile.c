@@ -82,6 +82,7 @@ int main(int argc, char **argv)
 		}
 	}
 	signal(SIGPIPE, SIG_IGN);
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	printf("seed %ju\n", (uintmax_t)aim.seed);
 	fflush(stdout);
 	for (unsigned i = 0; i < rounds; i++) {
