@@ -227,8 +227,8 @@ unsigned tcp_listener_gone(struct tcp *tcp, struct listener *l, unsigned budget)
 			continue;
 		}
 		done++;
-		if (c->state != TCP_SYN_RCVD && (c->note & TCP_NOTE_ACCEPT) == 0) {
-			conn_not_young(tcp, c); /* its program knows it already and keeps it */
+		if (c->user != NULL || (c->state != TCP_SYN_RCVD && (c->note & TCP_NOTE_ACCEPT) == 0)) {
+			conn_not_young(tcp, c); /* its program knows it already and keeps it, or app/ ends it */
 			continue;
 		}
 		c->flags &= ~(uint32_t)CONN_HELD;

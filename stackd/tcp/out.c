@@ -21,6 +21,7 @@ static void restart_after_idle(struct tcp *tcp, struct tcp_conn *c);
 static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t seq, uint32_t len);
 static void options(struct tcp *tcp, const struct tcp_conn *c, struct seg_opts *o);
 static void sack_blocks(const struct tcp_conn *c, struct seg_opts *o);
+static uint32_t plain_seq(const struct tcp_conn *c);
 static uint32_t full(const struct tcp_conn *c);
 
 void out_conn(struct tcp *tcp, struct tcp_conn *c)
@@ -38,7 +39,7 @@ void out_conn(struct tcp *tcp, struct tcp_conn *c)
 		return;
 	}
 	for (; c->dup_acks > 0; c->dup_acks--)
-		(void)emit(tcp, c, SEG_ACK, c->snd_nxt, 0);
+		(void)emit(tcp, c, SEG_ACK, plain_seq(c), 0);
 	if ((c->todo & TODO_KEEP) != 0 && emit(tcp, c, SEG_ACK, c->snd_una - 1, 0))
 		COUNT(tcp->stats, TCP_KEEPALIVE);
 	if ((c->todo & TODO_PROBE) != 0 && conn_sends_text(c))
@@ -55,14 +56,14 @@ static void send_acks(struct tcp *tcp, struct tcp_conn *c)
 	if ((c->flags & CONN_MARKED) != 0) /* its burst was cut: it goes on in the next turn */
 		later |= TODO_SEND | TODO_REXMIT | TODO_FORCE;
 	if ((c->todo & TODO_ACK) != 0 && c->state != TCP_CLOSED)
-		(void)emit(tcp, c, SEG_ACK, c->snd_nxt, 0);
+		(void)emit(tcp, c, SEG_ACK, plain_seq(c), 0);
 	c->todo &= (uint16_t)later;
 }
 
 static void send_rst(struct tcp *tcp, struct tcp_conn *c)
 {
 	c->todo &= (uint16_t)~TODO_RST;
-	if (emit(tcp, c, SEG_RST | SEG_ACK, (c->flags & CONN_PERSIST) != 0 ? c->snd_una : c->snd_max, 0))
+	if (emit(tcp, c, SEG_RST | SEG_ACK, plain_seq(c), 0))
 		COUNT(tcp->stats, TCP_RST_OUT);
 }
 
@@ -351,6 +352,15 @@ static void sack_blocks(const struct tcp_conn *c, struct seg_opts *o)
 		o->sack[o->sacks++] =
 			(struct seg_sack){ c->irs + 1 + (uint32_t)r->from, c->irs + 1 + (uint32_t)r->to };
 	}
+}
+
+/* The number of a segment without text: what the peer expects next if it has received everything.  Not snd_nxt, which goes back
+ * at a timeout, so that two ends which both wait for an ACK would find each other's unacceptable; and not beyond the window. */
+static uint32_t plain_seq(const struct tcp_conn *c)
+{
+	bool shut = (c->flags & CONN_CONNECTED) != 0 && seq_gt(c->snd_max, c->snd_una + c->snd_wnd);
+
+	return shut ? c->snd_una + c->snd_wnd : c->snd_max;
 }
 
 /* Payload of a full segment: SACK blocks take their room from it. */

@@ -587,6 +587,31 @@ START_TEST(test_full_ring_failure_close_and_last_word)
 }
 END_TEST
 
+START_TEST(test_full_ring_an_accept_whose_listener_is_closed_meanwhile)
+{
+	struct listener *l = listener_new(0);
+	struct tcp_conn *c = connected(0, 1);
+	struct event ev;
+
+	ring_fill(c);
+	c = accepted(l);
+	ck_assert(app_waits(e.l));
+	free(l);
+	c->listener = NULL;
+	ring_drain();
+	app_settle(&env, e.l);
+	silence();
+	ck_assert_uint_eq(tcp.releases, 1);
+	ck_assert(!app_waits(e.l));
+	l = listener_new(5);
+	accepted(l);
+	ev = heard(EV_ACCEPT);
+	ck_assert_uint_eq(ev.open.cookie, 5);
+	ck_assert_uint_eq(ev.handle.index, 0);
+	free(l);
+}
+END_TEST
+
 START_TEST(test_a_failure_that_waits_and_is_closed_meanwhile)
 {
 	struct tcp_conn *c = connected(0, 1);
@@ -866,6 +891,7 @@ int main(void)
 	tcase_add_test(t, test_full_ring_loses_nothing_and_keeps_the_order);
 	tcase_add_test(t, test_full_ring_the_latest_state_is_told_once);
 	tcase_add_test(t, test_full_ring_failure_close_and_last_word);
+	tcase_add_test(t, test_full_ring_an_accept_whose_listener_is_closed_meanwhile);
 	tcase_add_test(t, test_a_failure_that_waits_and_is_closed_meanwhile);
 	tcase_add_loop_test(t, test_lying_event_cursors_detach, 0, 5);
 	tcase_add_test(t, test_one_wake_for_one_sleep);

@@ -250,7 +250,7 @@ START_TEST(test_bytes_survive)
 	unsigned n = (unsigned)(sizeof(cases) / sizeof(cases[0]));
 	unsigned seeds = getenv("SIM_SEEDS") != NULL ? (unsigned)atoi(getenv("SIM_SEEDS")) : 4;
 
-	for (uint64_t seed = 0; seed < seeds; seed++)
+	for (uint64_t seed = getenv("SIM_FROM") != NULL ? (uint64_t)atoi(getenv("SIM_FROM")) : 0; seed < seeds; seed++)
 		run(seed * n + (unsigned)_i, cases[_i].path, cases[_i].bytes0, cases[_i].bytes1, cases[_i].tweak, 3600);
 }
 END_TEST
