@@ -147,18 +147,50 @@ static bool write_all(const char *p, size_t n)
 	return true;
 }
 
+static bool input = true; /* standard input has not ended */
+static bool is_file;      /* it is a file: always ready, so epoll does not take it */
+
+/* Send what waits.  When all is sent, look at standard input again; while not, wait for room, and read nothing more. */
+static bool flush(int fd, struct buffer *b)
+{
+	while (b->len > 0) {
+		ssize_t n = mtcp_write(mctx, fd, b->data + b->off, b->len);
+
+		if (n < 0)
+			return errno == EAGAIN && watch(MTCP_EPOLL_CTL_MOD, fd, MTCP_EPOLLIN | MTCP_EPOLLOUT, &input) == 0;
+		b->off += (size_t)n;
+		b->len -= (size_t)n;
+	}
+	return watch(MTCP_EPOLL_CTL_MOD, fd, MTCP_EPOLLIN, &input) == 0 &&
+	       (is_file || watch(MTCP_EPOLL_CTL_MOD | MTCP_EPOLL_KERNEL, STDIN_FILENO, MTCP_EPOLLIN | MTCP_EPOLLONESHOT,
+				 NULL) == 0);
+}
+
 /* From standard input to the peer.  At its end we say so, and go on reading what is still on its way back. */
 static bool forward(int fd, struct buffer *b)
 {
 	ssize_t n = read(STDIN_FILENO, b->data, BLOCK);
-	int off = 0;
 
-	if (n <= 0)
-		return n == 0 && mtcp_epoll_ctl(mctx, ep, MTCP_EPOLL_CTL_DEL | MTCP_EPOLL_KERNEL, STDIN_FILENO, NULL) == 0 &&
-		       mtcp_shutdown(mctx, fd, SHUT_WR) == 0;
-	mtcp_ioctl(mctx, fd, FIONBIO, &off); /* blocking: the write below takes all */
+	if (n <= 0) {
+		input = false;
+		return n == 0 && mtcp_shutdown(mctx, fd, SHUT_WR) == 0;
+	}
+	b->off = 0;
 	b->len = (size_t)n;
-	return mtcp_write(mctx, fd, b->data, b->len) == n && mtcp_setsock_nonblock(mctx, fd) == 0;
+	return flush(fd, b);
+}
+
+/* From the peer to standard output.  1: it has ended, 0: no more now, -1: an error. */
+static int print(int fd)
+{
+	char data[BLOCK];
+	ssize_t n;
+
+	while ((n = mtcp_read(mctx, fd, data, sizeof(data))) > 0) {
+		if (!write_all(data, (size_t)n))
+			return -1;
+	}
+	return n == 0 ? 1 : errno == EAGAIN ? 0 : -1;
 }
 
 static int ask(const struct sockaddr_in *addr)
@@ -169,39 +201,37 @@ static int ask(const struct sockaddr_in *addr)
 
 	mtcp_ioctl(mctx, fd, FIONBIO, &off); /* connect shall wait */
 	if (fd < 0 || mtcp_connect(mctx, fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0 ||
-	    mtcp_setsock_nonblock(mctx, fd) != 0 || watch(MTCP_EPOLL_CTL_ADD, fd, MTCP_EPOLLIN, &fd) != 0 ||
-	    watch(MTCP_EPOLL_CTL_ADD | MTCP_EPOLL_KERNEL, STDIN_FILENO, MTCP_EPOLLIN, NULL) != 0) {
+	    mtcp_setsock_nonblock(mctx, fd) != 0 || watch(MTCP_EPOLL_CTL_ADD, fd, MTCP_EPOLLIN, &input) != 0) {
 		perror("echo: connect");
 		return 1;
 	}
-	while (!stop) {
-		int n = mtcp_epoll_wait(mctx, ep, e, 2, -1);
-
-		for (int i = 0; i < n; i++) {
-			ssize_t got;
-
-			if (e[i].data.ptr == NULL) {
-				if (!forward(fd, &b)) {
-					perror("echo: send");
-					return 1;
-				}
-				continue;
-			}
-			while ((got = mtcp_read(mctx, fd, b.data, BLOCK)) > 0) {
-				if (!write_all(b.data, (size_t)got))
-					return 1;
-			}
-			if (got == 0)
-				return 0;
-			if (errno != EAGAIN) {
-				perror("echo: receive");
-				return 1;
-			}
-		}
-		if (n < 0 && errno != EINTR) {
-			perror("echo: epoll_wait");
+	if (watch(MTCP_EPOLL_CTL_ADD | MTCP_EPOLL_KERNEL, STDIN_FILENO, MTCP_EPOLLIN | MTCP_EPOLLONESHOT, NULL) != 0) {
+		if (errno != EPERM) {
+			perror("echo: standard input");
 			return 1;
 		}
+		is_file = true;
+	}
+	while (!stop) {
+		bool more = is_file && input && b.len == 0;
+		int n = mtcp_epoll_wait(mctx, ep, e, 2, more ? 0 : -1), end = 0;
+		bool ok = (n >= 0 || errno == EINTR) && (!more || forward(fd, &b));
+
+		for (int i = 0; i < n && ok; i++) {
+			if (e[i].data.ptr == NULL) {
+				ok = forward(fd, &b);
+				continue;
+			}
+			if ((e[i].events & MTCP_EPOLLOUT) != 0)
+				ok = flush(fd, &b);
+			end = ok ? print(fd) : -1;
+		}
+		if (!ok || end < 0) {
+			perror("echo");
+			return 1;
+		}
+		if (end > 0)
+			return 0;
 	}
 	return 0;
 }
