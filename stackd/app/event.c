@@ -79,14 +79,27 @@ static struct app_conn *conn_adopt(struct app_env *env, struct tcp_conn *c)
 	return a;
 }
 
+/* Its listener was closed before the program could hear of it, and no EV_ACCEPT may follow that. */
+static void conn_unwanted(struct app_env *env, struct app_conn *a)
+{
+	struct tcp_conn *c = a->conn;
+
+	c->user = NULL;
+	c->note = 0;
+	handle_drop(a);
+	tcp_release(env->tcp, c, 0);
+}
+
 static void conn_tell(struct app_env *env, struct app_conn *a)
 {
 	struct tcp_conn *c = a->conn;
 
 	if ((c->note & TCP_NOTE_ACCEPT) != 0) {
-		uint32_t cookie = c->listener != NULL ? c->listener->cookie : 0;
-
-		if (put_open(env, a, EV_ACCEPT, cookie) != 0)
+		if (c->listener == NULL) {
+			conn_unwanted(env, a);
+			return;
+		}
+		if (put_open(env, a, EV_ACCEPT, c->listener->cookie) != 0)
 			goto later;
 		c->note &= ~TCP_NOTE_ACCEPT;
 	}
