@@ -523,12 +523,15 @@ int lane_name(struct shim_ctx *c, struct shim_stream *st, uint32_t lane)
 	uint32_t i = t->free_first;
 	struct shim_slot *slot;
 
+	if (t->free_count < SHIM_NAMES_REST && t->used < c->welcome.max_sockets)
+		i = UINT32_MAX;
 	if (i == UINT32_MAX && t->used >= c->welcome.max_sockets)
 		return -ENFILE;
 	slot = slot_at(t, i != UINT32_MAX ? i : t->used, c->welcome.max_sockets);
 	if (slot == NULL)
 		return -ENOMEM;
 	if (i != UINT32_MAX) {
+		t->free_count--;
 		t->free_first = slot->next;
 		if (t->free_first == UINT32_MAX)
 			t->free_last = UINT32_MAX;
@@ -565,6 +568,7 @@ void lane_unname(struct shim_ctx *c, struct shim_stream *st)
 	else
 		t->free_first = i;
 	t->free_last = i;
+	t->free_count++;
 }
 
 /* --- Their life ------------------------------------------------------------------------------------------------------------ */

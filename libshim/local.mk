@@ -27,7 +27,8 @@ EXTRA_DIST += libshim/libshim.map libshim/libshim.pc.in libshim/libshim-mos.pc.i
 libshim/%.pc: $(srcdir)/libshim/%.pc.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) libshim && sed -e 's|@prefix[@]|$(prefix)|' -e 's|@exec_prefix[@]|$(exec_prefix)|' \
 		-e 's|@libdir[@]|$(libdir)|' -e 's|@includedir[@]|$(includedir)|' \
-		-e 's|@PACKAGE_VERSION[@]|$(PACKAGE_VERSION)|' $< >$@
+		-e 's|@PACKAGE_VERSION[@]|$(PACKAGE_VERSION)|' \
+		-e '/^prefix=/!s|=$(prefix)|=$${prefix}|' $< >$@
 
 # libshim meets a stackd played by hand
 shim_daemon_sources = tests/unit/shim_daemon.c tests/unit/shim_daemon.h

@@ -45,7 +45,7 @@ static const char *const cc_names[CC_MAX] = { [CC_CUBIC] = "cubic", [CC_RENO] = 
 static int do_get(struct shim_ctx *c, int fd, int level, int name, void *val, socklen_t *len);
 static int get_congestion(const struct shim_stream *st, void *val, socklen_t *len);
 static int get_linger(const struct shim_stream *st, void *val, socklen_t *len);
-static int get_plain(struct shim_stream *st, int level, int name, int *v);
+static int get_plain(struct shim_ctx *c, struct shim_stream *st, int level, int name, int *v);
 static int do_set(struct shim_ctx *c, int fd, int level, int name, const void *val, socklen_t len);
 static int set_congestion(struct shim_ctx *c, struct shim_stream *st, const char *name, socklen_t len);
 static int set_linger(struct shim_stream *st, const void *val, socklen_t len);
@@ -109,16 +109,17 @@ static int do_get(struct shim_ctx *c, int fd, int level, int name, void *val, so
 	if (o != NULL)
 		v = (int)opts_value(c, st, o->opt);
 	else
-		err = get_plain(st, level, name, &v);
+		err = get_plain(c, st, level, name, &v);
 	return err != 0 ? err : give(val, len, &v, sizeof(v));
 }
 
-static int get_plain(struct shim_stream *st, int level, int name, int *v)
+static int get_plain(struct shim_ctx *c, struct shim_stream *st, int level, int name, int *v)
 {
 	if (level != SOL_SOCKET)
 		return -ENOSYS;
 	switch (name) {
 	case SO_ERROR:
+		(void)lane_pump(c);
 		*v = stream_take_error(st);
 		return 0;
 	case SO_TYPE:

@@ -40,6 +40,7 @@ enum {
 	SHIM_TX_FIRST = 16 * 1024,   /* bytes that may be written before the engine has said how many */
 	SHIM_CREDIT_MIN = 16 * 1024, /* bytes consumed before the engine is told though more are unread */
 	SHIM_LOW_CHUNKS = 128,       /* free chunks below which another segment is asked for */
+	SHIM_NAMES_REST = 16,        /* names that rest before one is used again */
 	SHIM_BURST = 256,            /* events taken from a lane before the others have their turn */
 };
 
@@ -177,6 +178,7 @@ struct shim_table {
 	struct shim_slot *slot;
 	uint32_t cap, used;          /* used: first index never given (active) */
 	uint32_t free_first, free_last; /* UINT32_MAX: empty */
+	uint32_t free_count;
 };
 
 struct shim_lane {

@@ -484,6 +484,8 @@ static int do_getpeername(struct shim_ctx *c, int fd, struct sockaddr *addr, soc
 		return err;
 	if (addr == NULL || len == NULL)
 		return -EINVAL;
+	if (st->s.state == ST_CONNECTING)
+		(void)lane_pump(c);
 	if (st->s.state != ST_OPEN)
 		return -ENOTCONN;
 	addr_out(st, &st->peer, st->peer_port, addr, len);
