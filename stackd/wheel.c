@@ -2,7 +2,7 @@
  *
  * The timing wheel of wheel.h.
  *
- * A timer less than 255 ticks away lies in level 0, in the slot of its tick.  One further away lies in the level whose
+ * A timer less than 256 ticks away lies in level 0, in the slot of its tick.  One further away lies in the level whose
  * slot width first covers the distance and moves down when the wheel reaches the start of its slot.
  */
 #include "stackd/wheel.h"
@@ -99,17 +99,23 @@ uint64_t wheel_next_us(const struct wheel *w)
 static unsigned run_slot(struct wheel *w, unsigned budget, wheel_fn fn, void *arg)
 {
 	unsigned i = w->now_ms & SLOT_MASK, done = 0;
+	uint32_t tick = (uint32_t)w->now_ms;
 	struct timer *list = w->slot[0][i];
 
 	list->prev = &list;
 	w->slot[0][i] = NULL;
 	w->busy[0][i / 64] &= ~(1ull << i % 64);
 	w->now_ms++;
-	for (; list != NULL && done < budget; done++) {
+	while (list != NULL && done < budget) {
 		struct timer *t = list;
 
 		unlink_timer(t);
+		if (t->at_ms != tick) { /* started while a budget held this tick back: a turn of the wheel later */
+			place(w, t);
+			continue;
+		}
 		w->count--;
+		done++;
 		fn(arg, t);
 	}
 	if (list == NULL)
@@ -129,7 +135,7 @@ static void place(struct wheel *w, struct timer *t)
 	uint32_t delta = t->at_ms - (uint32_t)w->now_ms;
 	unsigned level = 0, i;
 
-	if (delta >= SLOT_MASK)
+	if (delta >= WHEEL_SLOTS)
 		for (level = 1; level < WHEEL_LEVELS - 1 && delta >> (SLOT_BITS * (level + 1)) != 0;)
 			level++;
 	i = t->at_ms >> (SLOT_BITS * level) & SLOT_MASK;
