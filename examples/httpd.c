@@ -34,6 +34,7 @@ enum {
 	EVENTS = 256,
 	CPUS_MAX = 64,
 	BACKLOG = 4096,
+	SOCKETS_MAX = 100000,
 };
 
 static const char body64[65] = "stackd httpd: sixty-four bytes, the same ones for each request.\n";
@@ -440,6 +441,8 @@ int main(int argc, char **argv)
 	sigaddset(&ends, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &ends, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	if (sock_limit(SOCKETS_MAX) != 0)
+		perror("httpd: socket limit");
 	for (; started < workers && !failed; started++)
 		failed = !worker_open(&worker[started]) ||
 			 pthread_create(&worker[started].thread, NULL, worker_run, &worker[started]) != 0;

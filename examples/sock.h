@@ -12,12 +12,24 @@
 #include <mtcp_api.h>
 #include <mtcp_epoll.h>
 
+/* How many sockets a context may have. */
+static inline int sock_limit(int max)
+{
+	struct mtcp_conf conf;
+
+	if (mtcp_getconf(&conf) != 0)
+		return -1;
+	conf.max_concurrency = max;
+	return mtcp_setconf(&conf);
+}
+
 #else
 
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -48,10 +60,15 @@ typedef struct mtcp_context {
 #define mtcp_epoll_ctl(m, ep, op, fd, ev) ((void)(m), epoll_ctl(ep, op, fd, ev))
 #define mtcp_epoll_wait(m, ep, ev, max, ms) ((void)(m), epoll_wait(ep, ev, max, ms))
 
-static inline int mtcp_init(const char *file)
+static inline int sock_limit(int max)
 {
-	(void)file;
-	return 0;
+	struct rlimit r;
+
+	(void)max;
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
+		return -1;
+	r.rlim_cur = r.rlim_max; /* as many as we may */
+	return setrlimit(RLIMIT_NOFILE, &r);
 }
 
 static inline const char *mtcp_error_text(void)
