@@ -46,7 +46,7 @@ check()
 		ok "$name"
 	else
 		not_ok "$name" "$* returned $?"
-		sed 's/^/#   /' "$T/check.out" | tail -n 15
+		sed 's/^/#   /' "$T/check.out" | tail -n 60
 	fi
 }
 
