@@ -42,12 +42,22 @@ static const struct conf_client *rule_for(const struct client *c)
 	return conf_client_for(c->ctl->conf, c->cred.uid, gid, n);
 }
 
-static unsigned contexts_of(const struct ctl *ctl, pid_t pid)
+static unsigned contexts_of_process(const struct ctl *ctl, pid_t pid)
 {
 	unsigned n = 0;
 
 	for (const struct client *c = ctl->clients; c != NULL; c = c->next)
 		n += c->state == CLIENT_LIVE && c->cred.pid == pid;
+	return n;
+}
+
+/* Those that are leaving count until their memory is back. */
+static unsigned contexts_of_user(const struct ctl *ctl, uid_t uid)
+{
+	unsigned n = 0;
+
+	for (const struct client *c = ctl->clients; c != NULL; c = c->next)
+		n += c->id != 0 && c->cred.uid == uid;
 	return n;
 }
 
@@ -85,9 +95,12 @@ static bool may_attach(struct client *c)
 		refuse(c, EACCES, "the rule for %s in %s does not allow endpoint = true", c->rule->name, conf->file);
 	} else if (c->ctl->client_count >= conf->max_clients) {
 		refuse(c, EAGAIN, "all %u contexts of control.max_clients are in use", conf->max_clients);
-	} else if (contexts_of(c->ctl, c->cred.pid) >= c->rule->max_contexts) {
-		refuse(c, EMFILE, "this process has all the %u contexts that the rule for %s allows", c->rule->max_contexts,
-		       c->rule->name);
+	} else if (contexts_of_process(c->ctl, c->cred.pid) >= c->rule->max_contexts) {
+		refuse(c, EMFILE, "this process has all the %u contexts that the rule for %s allows (max_contexts)",
+		       c->rule->max_contexts, c->rule->name);
+	} else if (contexts_of_user(c->ctl, c->cred.uid) >= c->rule->user_contexts) {
+		refuse(c, EAGAIN, "uid %u has all the %u contexts that the rule for %s allows (user_contexts)",
+		       (unsigned)c->cred.uid, c->rule->user_contexts, c->rule->name);
 	} else {
 		return true;
 	}

@@ -60,6 +60,7 @@ struct conf_client {
 	unsigned ports;
 	uint32_t max_sockets;    /* per context */
 	uint32_t max_contexts;   /* per process */
+	uint32_t user_contexts;  /* per user, so that one with many processes leaves room for the others */
 	uint64_t memory;         /* bytes of payload memory per context, both classes */
 };
 

@@ -137,6 +137,7 @@ const struct conf_key conf_key[] = {
 	{ "clients.max_sockets", CONF_NUMBER, "10000", 1, 16777216, "connections", "of one context, on each engine",
 	  L(max_sockets) },
 	{ "clients.max_contexts", CONF_NUMBER, "16", 1, 1024, "contexts", "of one process", L(max_contexts) },
+	{ "clients.user_contexts", CONF_NUMBER, "128", 1, 1024, "contexts", "of all processes of one user", L(user_contexts) },
 	{ "clients.memory", CONF_SIZE, "256M", 4194304, 1099511627776.0, "bytes", "payload memory of one context, both directions",
 	  L(memory) },
 };

@@ -78,6 +78,26 @@ static void on_signal(struct ctl *ctl, struct watch *w)
 	ctl->stop = true;
 }
 
+/* Without descriptors the waiting connection would wake us for ever: look again at the next tick. */
+static void listen_pause(struct ctl *ctl)
+{
+	struct epoll_event none = { .data.ptr = &ctl->listen };
+
+	log_warn("ctl", "no descriptor for another program: %s; raise LimitNOFILE or lower control.max_clients", strerror(errno));
+	ctl->paused = true;
+	epoll_ctl(ctl->epoll_fd, EPOLL_CTL_MOD, ctl->listen.fd, &none);
+}
+
+static void listen_resume(struct ctl *ctl)
+{
+	struct epoll_event in = { .events = EPOLLIN, .data.ptr = &ctl->listen };
+
+	if (!ctl->paused)
+		return;
+	ctl->paused = false;
+	epoll_ctl(ctl->epoll_fd, EPOLL_CTL_MOD, ctl->listen.fd, &in);
+}
+
 static void on_timer(struct ctl *ctl, struct watch *w)
 {
 	uint64_t ticks, now = clock_us();
@@ -89,6 +109,7 @@ static void on_timer(struct ctl *ctl, struct watch *w)
 		if (c->state == CLIENT_HELLO && now - c->since_us > HELLO_TIMEOUT_US)
 			client_leave(c, "it did not say who it is");
 	}
+	listen_resume(ctl);
 	shown_refresh(ctl);
 }
 
@@ -97,8 +118,11 @@ static void on_listen(struct ctl *ctl, struct watch *w)
 	for (int i = 0; i < ACCEPTS; i++) {
 		int sock = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		if (sock < 0)
+		if (sock < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				listen_pause(ctl);
 			return;
+		}
 		client_accept(ctl, sock);
 	}
 }

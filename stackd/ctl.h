@@ -84,6 +84,7 @@ struct ctl {
 	struct client *clients;
 	unsigned client_count, hello_count;
 	uint32_t next_id;
+	bool paused; /* accepting, for want of descriptors */
 	bool stop;
 };
 

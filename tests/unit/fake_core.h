@@ -128,7 +128,7 @@ static void world_open(void)
 	conf->max_clients = 16;
 	conf->max_flows = 64;
 	conf->clients = 1;
-	conf->client[0] = (struct conf_client){ .any = true, .endpoint = true, .max_sockets = 100, .max_contexts = 16,
+	conf->client[0] = (struct conf_client){ .any = true, .endpoint = true, .max_sockets = 100, .max_contexts = 16, .user_contexts = 1024,
 						.memory = 24u << 20, .port = { { 1, 65535 } }, .ports = 1, .name = "*" };
 	w.ctl = (struct ctl){ .conf = conf, .stat = &w.stat, .next_id = 1, .net = &w.net, .core = w.cores,
 			      .cores = FAKE_CORES, .listen.fd = -1, .signals.fd = -1, .timer.fd = -1 };

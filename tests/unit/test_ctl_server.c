@@ -166,6 +166,9 @@ START_TEST(test_bounds_of_contexts)
 		s[i] = attached();
 	refused_for(EMFILE);
 	w.conf.client[0].max_contexts = 100;
+	w.conf.client[0].user_contexts = 3;
+	refused_for(EAGAIN);
+	w.conf.client[0].user_contexts = 4;
 	w.conf.max_clients = 3;
 	refused_for(EAGAIN);
 	w.conf.max_clients = 4;
