@@ -6,6 +6,7 @@
 #include <check.h>
 #include <dirent.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "tests/unit/fake_core.h"
 
@@ -189,6 +190,39 @@ START_TEST(test_gone_before_its_lanes_were_sent)
 	ck_assert_int_eq(ctl_send(s, CTL_HELLO, 5, &h, sizeof(h), NULL, 0), 0);
 	close(s);
 	(void)ctl_turn(&w.ctl, 0);
+	nobody_is_left();
+}
+END_TEST
+
+/* The lowest free descriptor is beyond the limit: accept4() would fail again and again. */
+START_TEST(test_accepting_pauses_without_descriptors)
+{
+	struct rlimit had, low;
+	char path[64];
+	int fd, s;
+
+	snprintf(path, sizeof(path), "/tmp/stackd-test-%d.sock", (int)getpid());
+	fd = ctl_listen_at(path, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	ck_assert_int_eq(watch_fd(&w.ctl, &w.ctl.listen, fd, on_listen), 0);
+	s = ctl_connect_to(path);
+	ck_assert_int_ge(s, 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &had), 0);
+	low = had;
+	low.rlim_cur = (rlim_t)dup(s);
+	close((int)low.rlim_cur);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+	ck_assert_int_gt(ctl_turn(&w.ctl, 0), 0);
+	ck_assert(w.ctl.paused);
+	ck_assert_int_eq(ctl_turn(&w.ctl, 0), 0);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &had), 0);
+	listen_resume(&w.ctl);
+	ck_assert_int_gt(ctl_turn(&w.ctl, 0), 0);
+	ck_assert_ptr_nonnull(w.ctl.clients);
+	close(s);
+	watch_close(&w.ctl.listen);
+	unlink(path);
 	nobody_is_left();
 }
 END_TEST
@@ -496,6 +530,7 @@ int main(void)
 	tcase_add_test(t, test_attach_and_go);
 	tcase_add_loop_test(t, test_refused_with_a_sentence, 0, 4);
 	tcase_add_test(t, test_bounds_of_contexts);
+	tcase_add_test(t, test_accepting_pauses_without_descriptors);
 	tcase_add_test(t, test_gone_before_its_lanes_were_sent);
 	tcase_add_loop_test(t, test_memory_ends_while_lanes_are_given, 0, 4);
 	tcase_add_loop_test(t, test_datagrams_that_are_no_messages, 0, 8);
