@@ -4,7 +4,8 @@
  *
  * Who calls: only the engine's thread.  tcp_in(), the calls of the owner (tcp_open, tcp_sent_more, tcp_rx_done, ...) and
  * tcp_expire() only decide: they change the connection and mark what must be done.  tcp_settle() alone acts: it sends
- * segments and then tells the owner, once per connection.  Time is passed in.
+ * segments and then tells the owner, once per connection.  Time is passed in; calls that have no now_us use that of the
+ * last call that had.
  *
  * Who owns: a connection belongs to the engine until its state is CLOSED *and* its owner has let go of it
  * (tcp_release).  The owner keeps its pointer until then; after tcp_release the pointer is dead for the owner.

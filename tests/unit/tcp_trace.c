@@ -342,10 +342,12 @@ void host_close(struct host *h, struct prog *p, int linger_s)
 
 void host_settle(struct host *h)
 {
-	for (unsigned i = 0; i < 1000 && tcp_next_us(h->tcp, h->now_us) <= h->now_us; i++) {
+	unsigned turns = 0;
+
+	do {
 		tcp_expire(h->tcp, h->now_us);
 		tcp_settle(h->tcp, 1000, h->now_us);
-	}
+	} while (++turns < 1000 && tcp_next_us(h->tcp, h->now_us) <= h->now_us);
 }
 
 uint64_t host_next(const struct host *h)
@@ -500,7 +502,7 @@ void settle(void)
 	host_settle(&T.h);
 	if (T.conn == NULL && T.h.accepts > 0) {
 		T.c = T.h.accepted[T.h.accepts - 1];
-		T.conn = T.c->conn;
+		T.conn = T.c != NULL ? T.c->conn : NULL;
 	}
 }
 
@@ -551,7 +553,7 @@ void trace_expect(const char *file, int line, struct seg s)
 	describe(&T.got, got, sizeof(got));
 	ck_assert_msg((T.got.flags & ~P) == (s.flags & ~P) && ((s.flags & P) == 0 || (T.got.flags & P) != 0) &&
 	                      (s.seq < 0 || s.seq == T.got.seq) && (s.ack < 0 || s.ack == T.got.ack) &&
-	                      (s.len < 0 ? (s.flags & (S | F | R)) != 0 || T.got.len == 0 : s.len == T.got.len) &&
+	                      (s.len < 0 ? (s.flags & (S | F | R | P)) != 0 || T.got.len == 0 : s.len == T.got.len) &&
 	                      (s.wnd < 0 || s.wnd == T.got.wnd) && (s.mss == 0 || s.mss == T.got.mss),
 	              "%s:%d: %s was sent instead of %s", file, line, got, want);
 	if (T.got.len > 0 && T.c != NULL)
