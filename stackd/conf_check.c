@@ -198,13 +198,18 @@ static void check_tcp(const struct check *k)
 		say(k, "tcp.port_min", "must not be above port_max");
 }
 
+/* A context begins with one segment in each direction on each engine. */
 static void check_clients(const struct check *k)
 {
 	const struct conf *c = k->c;
+	uint64_t least = (uint64_t)c->cores * 2 * BYTES_SEG_SIZE;
 
-	for (unsigned i = 0; i < c->clients; i++)
+	for (unsigned i = 0; i < c->clients; i++) {
 		if (!c->client[i].any && !c->client[i].by_user && !c->client[i].by_group)
 			SAY_AT(k, "clients", i, "", "a rule wants a user, a group or both; user = \"*\" is everybody");
+		if (c->client[i].endpoint && c->client[i].memory < least)
+			SAY_AT(k, "clients", i, ".memory", "%u engines need at least %uM", c->cores, (unsigned)(least >> 20));
+	}
 }
 
 void conf_check(struct conf *c, conf_say_fn fn, void *arg)

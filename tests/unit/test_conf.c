@@ -314,6 +314,15 @@ START_TEST(test_long_numbers_are_not_cut)
 }
 END_TEST
 
+START_TEST(test_memory_reaches_for_every_engine)
+{
+	if (sysconf(_SC_NPROCESSORS_CONF) < 2)
+		return; /* there cannot be two engines */
+	bad("engines = { cores = [0, 1]; }; clients = ( { user = \"*\"; endpoint = true; memory = \"4M\"; } );",
+	    "FILE:2: clients.[0].memory: 2 engines need at least 8M\n");
+}
+END_TEST
+
 START_TEST(test_same_name_twice)
 {
 	ck_assert_int_eq(read_text("ports = ( { name = \"p\"; device = \"a\"; address = \"10.8.0.1/24\"; },\n"
@@ -602,6 +611,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(t, test_wrong, 0, sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_loop_test(t, test_wrong_port, 0, sizeof(wrong_port) / sizeof(wrong_port[0]));
 	tcase_add_test(t, test_long_numbers_are_not_cut);
+	tcase_add_test(t, test_memory_reaches_for_every_engine);
 	tcase_add_test(t, test_same_name_twice);
 	tcase_add_test(t, test_too_many_ports);
 	tcase_add_test(t, test_no_file);
