@@ -176,11 +176,12 @@ static bool next_segment(struct tcp *tcp, struct tcp_conn *c, uint32_t *seq, uin
 	end = *seq + *len;
 	*fin = end == conn_data_end(c) + 1; /* the last number in flight is the FIN's */
 	*len -= *fin;
-	if (*len > full(c)) {
+	if (*len > full(c)) { /* SACK blocks of ours take room */
 		*len = full(c);
 		*fin = false;
+		if (seq_gt(c->high_rxt, *seq + *len))
+			c->high_rxt = *seq + *len;
 	}
-	c->high_rxt = *seq + *len + *fin;
 	return true;
 }
 

@@ -181,8 +181,9 @@ void recover_dup_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s
 void recover_acked(struct tcp *tcp, struct tcp_conn *c, uint32_t acked); /* snd_una has moved */
 void recover_timeout(struct tcp *tcp, struct tcp_conn *c);
 bool recover_sack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s); /* true: something new was told */
-bool recover_lost(const struct tcp_conn *c, uint32_t *seq, uint32_t *len);  /* RFC 6675, NextSeg (1): what to send again */
-bool recover_maybe(struct tcp_conn *c, uint32_t *seq, uint32_t *len); /* (3) and (4) */
+/* RFC 6675, NextSeg (1), then (3) and (4): what to send again.  They count on its being sent. */
+bool recover_lost(struct tcp_conn *c, uint32_t *seq, uint32_t *len);
+bool recover_maybe(struct tcp_conn *c, uint32_t *seq, uint32_t *len);
 uint32_t recover_pipe(const struct tcp_conn *c);
 
 /* window.c */

@@ -109,7 +109,7 @@ uint32_t recover_pipe(const struct tcp_conn *c)
 	return (uint32_t)pipe;
 }
 
-bool recover_lost(const struct tcp_conn *c, uint32_t *seq, uint32_t *len)
+bool recover_lost(struct tcp_conn *c, uint32_t *seq, uint32_t *len)
 {
 	uint64_t edge = lost_edge(c), to, off = reasm_hole(&c->sacked, conn_tx_off(c, c->high_rxt), &to);
 
@@ -117,6 +117,7 @@ bool recover_lost(const struct tcp_conn *c, uint32_t *seq, uint32_t *len)
 		return false;
 	*seq = c->iss + 1 + (uint32_t)off;
 	*len = to - off < c->mss ? (uint32_t)(to - off) : c->mss;
+	c->high_rxt = *seq + *len;
 	return true;
 }
 
@@ -124,11 +125,14 @@ bool recover_maybe(struct tcp_conn *c, uint32_t *seq, uint32_t *len)
 {
 	uint64_t to, max = conn_tx_off(c, c->snd_max), off = reasm_hole(&c->sacked, conn_tx_off(c, c->high_rxt), &to);
 
-	if (to == UINT64_MAX) { /* nothing above it was received: the rescue, once */
+	if (to == UINT64_MAX) { /* nothing above it was received: the rescue, once, of the highest in flight */
 		if ((c->flags & CONN_RESCUED) != 0 || off >= max)
 			return false;
 		c->flags |= CONN_RESCUED;
 		to = max;
+		off = max - off > c->mss ? max - c->mss : off;
+	} else {
+		c->high_rxt = c->iss + 1 + (uint32_t)(to - off < c->mss ? to : off + c->mss);
 	}
 	*seq = c->iss + 1 + (uint32_t)off;
 	*len = to - off < c->mss ? (uint32_t)(to - off) : c->mss;

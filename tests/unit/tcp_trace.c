@@ -433,6 +433,8 @@ void trace_begin(host_tweak tweak)
 
 void trace_end(void)
 {
+	if (T.c != NULL && T.c->conn != NULL && !T.c->released)
+		close_(0);
 	host_stop(&T.h);
 }
 
@@ -500,7 +502,7 @@ void trace_send(struct seg s)
 void settle(void)
 {
 	host_settle(&T.h);
-	if (T.conn == NULL && T.h.accepts > 0) {
+	if (T.conn == NULL && T.c == NULL && T.h.accepts > 0) {
 		T.c = T.h.accepted[T.h.accepts - 1];
 		T.conn = T.c != NULL ? T.c->conn : NULL;
 	}
@@ -692,6 +694,7 @@ uint32_t take(uint32_t len)
 void close_(int linger_s)
 {
 	host_close(&T.h, T.c, linger_s);
+	T.c = NULL; /* on_let_go() frees it */
 	settle();
 }
 

@@ -545,13 +545,15 @@ START_TEST(test_owner_gone)
 	ck_assert_uint_eq(T.h.let_go, 0);
 	bytes_clear(&T.c->tx, &T.h.tx_pool);
 	free(T.c);
+	T.c = NULL;
 	trace_end();
 }
 END_TEST
 
 START_TEST(test_owner_gone_spares_released)
 {
-	established();
+	struct prog *p = established();
+
 	put(100);
 	expect(A | P);
 	close_(-1);
@@ -563,8 +565,8 @@ START_TEST(test_owner_gone_spares_released)
 	expect(R | A, .seq = 102);
 	ck_assert_uint_eq(T.h.owner.conns, 0);
 	ck_assert_uint_eq(tcp_conns(T.h.tcp), 0);
-	bytes_clear(&T.c->tx, &T.h.tx_pool);
-	free(T.c);
+	bytes_clear(&p->tx, &T.h.tx_pool);
+	free(p);
 	trace_end();
 }
 END_TEST
