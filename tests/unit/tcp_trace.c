@@ -444,19 +444,51 @@ static uint8_t *put32(uint8_t *q, uint32_t v)
 	return q;
 }
 
+static uint8_t *put16(uint8_t *q, uint16_t v)
+{
+	*q++ = (uint8_t)(v >> 8), *q++ = (uint8_t)v;
+	return q;
+}
+
+struct pkt *host_frame(struct host *h, const struct pkt_tcp *t, const struct ipaddr *src, const uint8_t *opt, unsigned opt_len,
+                       uint16_t text_len, uint8_t **text)
+{
+	struct pkt *p = frame_new(&h->net);
+	unsigned opts = (opt_len + 3) / 4 * 4;
+	uint8_t *l3 = p->data + LINK, *q = l3 + 20;
+
+	q = put16(put16(q, t->sport), t->dport);
+	q = put32(put32(q, t->seq), t->ack);
+	*q++ = (uint8_t)((20 + opts) / 4 << 4);
+	*q++ = t->flags;
+	q = put16(put16(put16(q, t->wnd), 0), t->urg);
+	memset(q, 0, opts);
+	memcpy(q, opt, opt_len);
+	*text = q + opts;
+	p->len = LINK + 40 + opts + text_len;
+	p->l3_off = LINK;
+	p->l3_len = (uint16_t)(p->len - LINK);
+	net_ip_header(&h->net, l3, src, &h->net.addr, 6, p->l3_len, 64, 0);
+	host_parse(p);
+	return p;
+}
+
 void trace_send(struct seg s)
 {
-	struct pkt *p = frame_new(&T.h.net);
-	uint8_t *l3 = p->data + LINK, *t = l3 + 20, *q;
-	struct ipaddr us = ip4(1), peer = ip4(2);
+	struct ipaddr peer = ip4(2);
 	struct seg_opts o = { .has = 0 };
-	uint16_t sport = s.sport != 0 ? s.sport : PEER_PORT, dport = SERVER_PORT, wnd;
-	unsigned opts;
+	struct pkt_tcp t = { .sport = s.sport != 0 ? s.sport : PEER_PORT, .dport = SERVER_PORT, .flags = s.flags };
+	uint8_t opt[SEG_OPT_MAX + 8], *text;
+	unsigned opt_len;
+	struct pkt *p;
 
 	if (T.conn != NULL && s.sport == 0) {
-		sport = T.conn->pport;
-		dport = T.conn->lport;
+		t.sport = T.conn->pport;
+		t.dport = T.conn->lport;
 	}
+	t.seq = T.peer_iss + (uint32_t)s.seq;
+	t.ack = (s.flags & A) != 0 ? T.iss + (uint32_t)s.ack : 0;
+	t.wnd = (uint16_t)(s.wnd >= 0 ? s.wnd : T.peer_wnd);
 	if (s.mss > 0)
 		o.has |= SEG_HAS_MSS, o.mss = (uint16_t)s.mss;
 	if (s.ws > 0)
@@ -470,29 +502,10 @@ void trace_send(struct seg s)
 	}
 	for (int i = 0; i < s.sacks; i++)
 		o.sack[o.sacks++] = (struct seg_sack){ T.iss + s.sack[i].from, T.iss + s.sack[i].to };
-	memset(t, 0, 60);
-	t[0] = (uint8_t)(sport >> 8), t[1] = (uint8_t)sport;
-	t[2] = (uint8_t)(dport >> 8), t[3] = (uint8_t)dport;
-	put32(t + 4, T.peer_iss + (uint32_t)s.seq);
-	put32(t + 8, (s.flags & A) != 0 ? T.iss + (uint32_t)s.ack : 0);
-	wnd = (uint16_t)(s.wnd >= 0 ? s.wnd : T.peer_wnd);
-	t[13] = s.flags;
-	t[14] = (uint8_t)(wnd >> 8), t[15] = (uint8_t)wnd;
-	if (s.opt != NULL) {
-		opts = (s.opt_len + 3) / 4 * 4;
-		memcpy(t + 20, s.opt, s.opt_len);
-	} else {
-		opts = seg_options(&o, t + 20);
-	}
-	t[12] = (uint8_t)((20 + opts) / 4 << 4);
-	q = t + 20 + opts;
+	opt_len = seg_options(&o, opt);
+	p = host_frame(&T.h, &t, &peer, s.opt != NULL ? s.opt : opt, s.opt != NULL ? s.opt_len : opt_len, (uint16_t)s.len, &text);
 	for (int64_t i = 0; i < s.len; i++)
-		*q++ = s.fill != 0 ? s.fill : pattern((uint64_t)(s.seq - 1 + ((s.flags & S) != 0) + i));
-	p->len = (uint32_t)(q - p->data);
-	p->l3_off = LINK;
-	p->l3_len = (uint16_t)(p->len - LINK);
-	net_ip_header(&T.h.net, l3, &peer, &us, 6, p->l3_len, 64, 0);
-	host_parse(p);
+		text[i] = s.fill != 0 ? s.fill : pattern((uint64_t)(s.seq - 1 + ((s.flags & S) != 0) + i));
 	p->flags = s.pkt_flags;
 	host_in(&T.h, &p, 1);
 	if (!s.later)

@@ -13,6 +13,8 @@
 #include <check.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h> /* before send() becomes a line of a trace */
 
 #include "stackd/net/net.h"
@@ -29,11 +31,13 @@
 enum { F = SEG_FIN, S = SEG_SYN, R = SEG_RST, P = SEG_PSH, A = SEG_ACK, U = SEG_URG };
 enum { SERVER_PORT = 80, PEER_PORT = 5555, HOST_CONNS = 4096, HOST_SEGS = 8 };
 
-/* An assertion for what is passed often: Check's own write to a file each time. */
+/* An assertion for what is passed often (Check writes to a file each time), and outside of Check. */
 #define must(cond) \
 	do { \
-		if (!(cond)) \
-			ck_abort_msg("%s:%d: %s", __FILE__, __LINE__, #cond); \
+		if (!(cond)) { \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
+			abort(); \
+		} \
 	} while (0)
 
 /* The part of net.h that TCP calls, for one host. */
@@ -94,6 +98,10 @@ void host_parse(struct pkt *p);
 struct pkt *pkt_copy(struct host *h, const struct pkt *p);
 void host_in(struct host *h, struct pkt **p, unsigned n);
 struct ipaddr ip4(uint8_t last_byte);
+
+/* A frame as if from the wire, parsed; the caller fills its text. */
+struct pkt *host_frame(struct host *h, const struct pkt_tcp *t, const struct ipaddr *src, const uint8_t *opt, unsigned opt_len,
+                       uint16_t text_len, uint8_t **text);
 
 /* --- Traces: one host, and a peer that the test plays ------------------------------------------------------------------ */
 struct seg {
