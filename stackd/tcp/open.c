@@ -63,7 +63,7 @@ static void listen_syn(struct tcp *tcp, struct listener *l, const struct seg_in 
 		COUNT(tcp->stats, TCP_SYN_DROP);
 		return;
 	}
-	if (lane->syns >= tcp->conf.syn_queue) {
+	if (lane->syns >= tcp->conf.syn_queue || lane->syns > lane->owner->conns_max / 4) { /* a flood must leave room */
 		if (tcp->conf.syn_cookies)
 			cookie_send(tcp, s, t);
 		else
