@@ -10,6 +10,8 @@ tcp_sources = stackd/wheel.c stackd/wheel.h \
 	stackd/tcp/window.c
 stackd_core_sources += $(tcp_sources)
 
+dist_doc_DATA += doc/tcp.md
+
 # TCP alone, over a net/ that tests/unit/tcp_trace.c plays
 check_LTLIBRARIES += libtcptrace.la
 libtcptrace_la_SOURCES = $(tcp_sources) tests/unit/tcp_trace.c tests/unit/tcp_trace.h
