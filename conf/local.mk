@@ -12,8 +12,15 @@ install-data-local:
 	$(MKDIR_P) "$(DESTDIR)$(sysusersdir)" "$(DESTDIR)$(tmpfilesdir)"
 	$(INSTALL_DATA) $(srcdir)/conf/stackd.sysusers "$(DESTDIR)$(sysusersdir)/stackd.conf"
 	$(INSTALL_DATA) $(srcdir)/conf/stackd.tmpfiles "$(DESTDIR)$(tmpfilesdir)/stackd.conf"
+	$(MKDIR_P) "$(DESTDIR)$(stackdconfdir)"
+	@conf="$(DESTDIR)$(stackdconfdir)/stackd.conf"; \
+	if test -e "$$conf"; then echo "$$conf is there already and stays as it is"; \
+	else $(INSTALL_DATA) $(srcdir)/conf/stackd.conf "$$conf"; fi
 
+# a configuration that was never changed goes, another one stays
 uninstall-local:
+	@conf="$(DESTDIR)$(stackdconfdir)/stackd.conf"; \
+	if cmp -s $(srcdir)/conf/stackd.conf "$$conf"; then rm -f "$$conf"; fi
 	rm -f "$(DESTDIR)$(sysusersdir)/stackd.conf" "$(DESTDIR)$(tmpfilesdir)/stackd.conf"
 
 EXTRA_DIST += conf/stackd.service.in conf/stackd.sysusers conf/stackd.tmpfiles

@@ -28,7 +28,7 @@ stackd_core_sources += \
 	stackd/priv.c stackd/priv.h stackd/priv_filter.c
 
 stackdconfdir = $(sysconfdir)/stackd
-dist_stackdconf_DATA = conf/stackd.conf
+EXTRA_DIST += conf/stackd.conf
 
 check_PROGRAMS += tests/unit/test_conf tests/unit/test_priv tests/unit/test_stat_seg
 TESTS += tests/unit/test_conf tests/unit/test_priv tests/unit/test_stat_seg

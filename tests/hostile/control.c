@@ -118,7 +118,7 @@ static void early(void)
 
 static void datagrams(void)
 {
-	static const size_t size[] = { 0, 1, 7, 8, 11, 13, 32, 1031, 1032, 1033, 65536 };
+	static const size_t size[] = { 0, 1, 7, 8, 11, 13, 31, 1031, 1032, 1033, 65536 };
 	static const uint32_t type[] = { CTL_NONE, CTL_BIND, CTL_CLIENT_MAX, 63, CTL_WELCOME, CTL_SEGMENT, UINT32_MAX };
 	static uint8_t bytes[65536];
 
