@@ -10,7 +10,7 @@
 
 static bool parse(struct seg_opts *o, const void *bytes, unsigned len)
 {
-	uint8_t *exact = malloc(len > 0 ? len : 1); /* so that a read beyond is seen by the sanitizer */
+	uint8_t *exact = calloc(1, len > 0 ? len : 1); /* so that a read beyond is seen by the sanitizer */
 	bool good;
 
 	memcpy(exact, bytes, len);
