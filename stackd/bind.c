@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "stackd/ctl.h"
+#include "stackd/log.h"
 
 enum { PORTS_MAX = 4096 }; /* of one context */
 
@@ -47,8 +48,11 @@ static int bind_check(const struct client *c, const struct ctl_bind *b)
 		return ENOBUFS;
 	if (port_find(c, b->cookie) != NULL)
 		return EINVAL;
-	if (b->port != 0 && !conf_client_may_bind(c->rule, b->port))
+	if (b->port != 0 && !conf_client_may_bind(c->rule, b->port)) {
+		log_info("ctl", "app %u (%s) may not bind port %u: the rule for %s in %s does not name it in `ports`", c->id,
+			 c->name, b->port, c->rule->name, c->ctl->conf->file);
 		return EACCES;
+	}
 	if (!addr_any(&b->addr) && !addr_is_ours(c->ctl, &b->addr))
 		return EADDRNOTAVAIL;
 	return 0;

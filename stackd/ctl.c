@@ -198,7 +198,9 @@ static int watch_listen(struct ctl *ctl)
 
 	if (fd < 0) {
 		log_err("ctl", "%s: %s%s", ctl->conf->socket, strerror(-fd),
-			fd == -EADDRINUSE ? ": another stackd is running there" : "");
+			fd == -EADDRINUSE ? ": another stackd is running there"
+			: fd == -ENOENT	  ? ": make its folder, or change control.socket"
+					  : "");
 		return fd;
 	}
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
