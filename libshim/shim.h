@@ -103,6 +103,7 @@ enum shim_flags {
 	F_REUSEPORT = 1 << 21,
 	F_REUSEADDR = 1 << 22,
 	F_LISTENER = 1 << 23, /* which half of struct shim_stream's union counts */
+	F_GATHER = 1 << 24,   /* parts of one write: the engine is told at its end */
 };
 
 enum stream_state {

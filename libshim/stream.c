@@ -28,6 +28,7 @@ static int close_fd(struct shim_ctx *c, int fd, bool abort);
 static int do_shutdown(struct shim_ctx *c, int fd, int how);
 static int do_reset(struct shim_ctx *c, int fd);
 static void close_listener(struct shim_ctx *c, struct shim_stream *st);
+static ssize_t gather(struct shim_ctx *c, int fd, const struct iovec *iov, int n);
 static ssize_t each(struct shim_ctx *c, int fd, const struct iovec *iov, int n, bool in);
 
 /* --- Public calls ------------------------------------------------------------------------------------------------------- */
@@ -93,7 +94,7 @@ ssize_t mtcp_writev(mctx_t mctx, int sockid, const struct iovec *iov, int numIOV
 {
 	struct shim_ctx *c = shim_enter(mctx);
 
-	return c == NULL ? -1 : shim_leave(c, each(c, sockid, iov, numIOV, false));
+	return c == NULL ? -1 : shim_leave(c, gather(c, sockid, iov, numIOV));
 }
 
 int mtcp_close(mctx_t mctx, int sockid)
@@ -122,6 +123,25 @@ int mtcp_shutdown(mctx_t mctx, int sockid, int how)
 	struct shim_ctx *c = shim_enter(mctx);
 
 	return c == NULL ? -1 : (int)shim_leave(c, do_shutdown(c, sockid, how));
+}
+
+/* Told part by part, the engine might send the first alone, and the second would wait for its acknowledgement (Nagle). */
+static ssize_t gather(struct shim_ctx *c, int fd, const struct iovec *iov, int n)
+{
+	int err = 0;
+	struct shim_stream *st = fds_stream(c, fd, &err);
+	uint32_t cookie = st != NULL ? st->s.cookie : 0;
+	ssize_t r;
+
+	if (st != NULL)
+		st->s.flags |= F_GATHER;
+	r = each(c, fd, iov, n, false);
+	st = fds_stream(c, fd, &err); /* a write that waited may have seen it closed */
+	if (st != NULL && st->s.cookie == cookie) {
+		st->s.flags &= ~F_GATHER;
+		lane_settle(c, st);
+	}
+	return r;
 }
 
 static ssize_t each(struct shim_ctx *c, int fd, const struct iovec *iov, int n, bool in)
@@ -332,7 +352,10 @@ static ssize_t write_now(struct shim_ctx *c, struct shim_stream *st, const char 
 	if (n == 0)
 		return -EAGAIN;
 	st->tx_end += n;
-	lane_settle(c, st);
+	if ((st->s.flags & F_GATHER) != 0)
+		lane_settle_later(c, st);
+	else
+		lane_settle(c, st);
 	return n;
 }
 

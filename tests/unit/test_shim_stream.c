@@ -139,11 +139,8 @@ START_TEST(read_vectors)
 	v[0].iov_base = "123";
 	v[2] = (struct iovec){ "4567", 4 };
 	ck_assert_int_eq(mtcp_writev(m, fd, v, 3), 7);
-	for (; c.tx_end < 7;) {
-		struct cmd cmd = sd_take(lane);
-
-		sd_apply(&c, &cmd);
-	}
+	apply(CMD_SEND); /* one: the engine never sees a part alone */
+	ck_assert_uint_eq(c.tx_end, 7);
 	sd_sent(&c, 0, back, 7);
 	ck_assert_mem_eq(back, "1234567", 7);
 	down();
