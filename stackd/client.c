@@ -227,7 +227,7 @@ static bool index_taken(const struct client *c, unsigned engine, unsigned class,
 static struct client_segment *segment_record(struct client *c, unsigned engine, unsigned class)
 {
 	struct client_segment *s;
-	uint32_t index = 0;
+	uint32_t index;
 
 	if (c->segments == c->segments_max) {
 		unsigned max = c->segments_max == 0 ? 8 : c->segments_max * 2;
@@ -238,10 +238,14 @@ static struct client_segment *segment_record(struct client *c, unsigned engine, 
 		c->segment = s;
 		c->segments_max = max;
 	}
-	while (index < BYTES_SEGS_MAX && index_taken(c, engine, class, index))
-		index++;
-	if (index == BYTES_SEGS_MAX)
+	/* A number rests before it is used again: the client may not have read yet that the old segment is gone.  Its socket
+	 * holds far fewer messages than there are other numbers. */
+	if (c->memory[class] / BYTES_SEG_SIZE >= BYTES_SEGS_MAX / 2)
 		return NULL;
+	index = c->next_index[engine][class];
+	while (index_taken(c, engine, class, index))
+		index = (index + 1) % BYTES_SEGS_MAX;
+	c->next_index[engine][class] = (index + 1) % BYTES_SEGS_MAX;
 	s = &c->segment[c->segments];
 	*s = (struct client_segment){ .engine = engine, .class = class, .index = index };
 	return s;

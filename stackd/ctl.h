@@ -63,6 +63,7 @@ struct client {
 	struct client_segment *segment;
 	unsigned segments, segments_max;
 	uint64_t memory[2]; /* bytes by enum seg_class */
+	uint32_t next_index[SHM_ENGINES_MAX][2]; /* the segment number to be tried next */
 	struct client_port *port;
 	unsigned ports;
 	struct stat_app *shown;
