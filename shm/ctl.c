@@ -115,6 +115,18 @@ int ctl_body_size(uint32_t type)
 	case CTL_SEGMENT_GONE:
 	case CTL_SEGMENT_NO:
 		return sizeof(struct ctl_segment);
+	case CTL_MON_OPEN:
+		return sizeof(struct ctl_mon_open);
+	case CTL_MON_SOCK:
+		return sizeof(struct ctl_mon_sock);
+	case CTL_MON_FILTER:
+		return sizeof(struct ctl_mon_filter);
+	case CTL_MON_CLOSE:
+		return sizeof(struct ctl_sock);
+	case CTL_MON_FAULT:
+		return sizeof(struct ctl_mon_fault);
+	case CTL_MON_LANE:
+		return sizeof(struct ctl_mon_lane);
 	default:
 		return -1;
 	}

@@ -30,6 +30,11 @@ struct ctl_msg {
 		struct ctl_sock sock;
 		struct ctl_reply reply;
 		struct ctl_segment segment;
+		struct ctl_mon_open mon_open;
+		struct ctl_mon_lane mon_lane;
+		struct ctl_mon_sock mon_sock;
+		struct ctl_mon_filter mon_filter;
+		struct ctl_mon_fault mon_fault;
 	};
 	/* not on the wire */
 	size_t body_size; /* bytes of body that were received */

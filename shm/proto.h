@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC 0x53544b44u /* "STKD" */
-#define SHM_ABI 1u            /* raised by every change of this header that old clients would misread */
+#define SHM_ABI 2u            /* raised by every change of this header that old clients would misread */
 
 enum {
 	SHM_LINE = 64,         /* cache line; also the size of a ring slot */
@@ -53,6 +53,12 @@ enum ctl_type {
 	CTL_SEGMENT_ASK, /* ctl_segment (class B only); answered by CTL_SEGMENT or CTL_SEGMENT_NO */
 	CTL_STATS,       /* no body; operators only; CTL_REPLY with the statistics segment's fd */
 	CTL_SHUT,        /* ctl_sock with cookie = app id; operators only: detach that program */
+	CTL_MON_OPEN,    /* ctl_mon_open -> CTL_MON_LANE for each engine, then CTL_REPLY + 1 fd: the monitor thread's wake
+	                    socket; value = enum mon_right */
+	CTL_MON_SOCK,    /* ctl_mon_sock -> CTL_REPLY when every engine goes by it */
+	CTL_MON_FILTER,  /* ctl_mon_filter -> CTL_REPLY */
+	CTL_MON_CLOSE,   /* ctl_sock, cookie = ctl_mon_sock.sock -> CTL_REPLY; no event for it is produced any more */
+	CTL_MON_FAULT,   /* ctl_mon_fault; operators only -> CTL_REPLY */
 	CTL_CLIENT_MAX,
 	/* stackd -> client */
 	CTL_WELCOME = 64, /* ctl_welcome + 1 fd: the wake socket */
@@ -64,6 +70,7 @@ enum ctl_type {
 	CTL_SEGMENT_GONE, /* ctl_segment; class A: the engine has taken a drained segment back */
 	CTL_SEGMENT_NO,   /* ctl_segment; class B: the memory quota is used up */
 	CTL_DETACHED,     /* ctl_refused: why this client was detached; the connection closes after it */
+	CTL_MON_LANE,     /* ctl_mon_lane + 4 fds: class A region, class B region, the engine's doorbell, the arena */
 };
 
 struct ctl_head {
@@ -145,6 +152,67 @@ struct ctl_segment {
 	uint32_t index;  /* the chunk ids of this segment start at index * BYTES_SEG_CHUNKS */
 	uint32_t size;   /* always BYTES_SEG_SIZE */
 };
+
+/* --- Monitors: mon.h has what follows from these ---------------------------------------------------------------------- */
+enum mon_right { MON_RIGHT_NONE, MON_RIGHT_PASSIVE, MON_RIGHT_INLINE };
+
+struct ctl_mon_open {
+	uint32_t flags; /* enum mon_open_flags */
+	uint32_t pad;
+};
+
+enum mon_open_flags {
+	MON_OPEN_LOSSLESS = 1, /* a replay waits for this monitor rather than overrun its ring */
+};
+
+struct ctl_mon_lane {
+	uint32_t engine;
+	uint32_t ring_slots; /* of the event ring; a power of two */
+	uint32_t cmd_slots;  /* of the command ring; a power of two */
+	uint32_t edit_size;  /* bytes that follow the command ring */
+	uint32_t down_size, up_size;
+	uint64_t arena_size;
+};
+
+/* Make a monitor socket, or change what it is told. */
+struct ctl_mon_sock {
+	uint16_t sock; /* the client's name for it, below MON_SOCKS_MAX */
+	uint16_t kind; /* enum mon_kind */
+	uint16_t events[3]; /* by enum mon_hook: bits of enum mon_bit */
+	uint16_t flags;     /* enum mon_sock_flags */
+};
+
+enum mon_kind { MON_STREAM = 1, MON_RAW };
+enum mon_sock_flags {
+	MON_SOCK_EARLY = 1,   /* tell all events of a flow until its first record has been consumed (a callback may register for them) */
+	MON_SOCK_NO_BUF = 2,  /* wants no stream buffers */
+};
+
+/* A filter for a monitor socket, in pieces; the last one puts it in force.  `total` 0: none (all match). */
+struct ctl_mon_filter {
+	uint16_t sock;
+	uint16_t which; /* enum mon_filter_which */
+	uint16_t first, count, total; /* instructions in this piece; of all */
+	uint16_t pad;
+	struct mon_insn {
+		uint16_t code;
+		uint8_t jt, jf;
+		uint32_t k;
+	} insn[96]; /* classic BPF over the Ethernet frame */
+};
+
+enum mon_filter_which { MON_FILTER_SYN, MON_FILTER_ORPHAN, MON_FILTER_RAW };
+
+/* Force a failure, for tests and drills. */
+struct ctl_mon_fault {
+	uint32_t app;   /* context id */
+	uint32_t cause; /* enum mon_cause */
+	uint32_t times; /* for the next so many packets; 0: end it */
+	uint32_t pad;
+};
+
+/* Why an inline packet was decided without the monitor's verdict. */
+enum mon_cause { MON_BY_RING, MON_BY_DEADLINE, MON_BY_DEATH, MON_BY_BUDGET, MON_BY_NONSENSE, MON_BY_BREAKER, MON_CAUSES };
 
 /* --- A lane ---------------------------------------------------------------------------------------------------------
  * Down: class A, written by stackd, sealed against the client's writing.  Up: class B, written by the client.

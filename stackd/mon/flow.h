@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Monitored flows: a flow has two halves, one per end host, each with the addresses *it* uses (a translating monitor makes them
+ * differ), each with the TCP that its host runs, as far as the packets show.  seg.c parses, flow.c finds and bounds, half.c follows
+ * the TCP.  Code is written for (sender, receiver), never per direction.
+ *
+ * One engine's thread.
+ */
+#ifndef STACKD_MON_FLOW_H
+#define STACKD_MON_FLOW_H
+
+#include <sys/queue.h>
+
+#include "stackd/mon/mon.h"
+#include "stackd/tcp/reasm.h"
+#include "stackd/wheel.h"
+
+/* --- seg.c: a frame, parsed ------------------------------------------------------------------------------------------- */
+
+enum mon_seg_kind {
+	MON_SEG_OTHER,   /* no IP, or nothing to be said about it */
+	MON_SEG_IP,      /* IP, not TCP */
+	MON_SEG_TCP,
+	MON_SEG_FRAG,    /* a fragment of IP: mon_frag_in() may join it */
+	MON_SEG_BAD_IP,  /* malformed, or a wrong IPv4 header checksum: forwarded, no events (tap, replay), dropped (bridge) */
+	MON_SEG_BAD_TCP, /* malformed TCP header or options, or a wrong checksum: forwarded, no events */
+};
+
+struct mon_seg {
+	enum mon_seg_kind kind;
+	uint8_t version; /* 4, 6 */
+	uint8_t proto;
+	uint8_t flags;   /* enum seg_flags */
+	bool cut;        /* the capture holds less than was on the wire: checksum not checked, text_len is what is there */
+	uint16_t l3_off, l4_off, l3_len; /* in the frame; l3_len as the IP header says */
+	uint16_t text_off, text_len;
+	uint32_t wire_text; /* payload bytes on the wire; above text_len where cut */
+	struct ipaddr src, dst;
+	uint16_t sport, dport;
+	uint32_t seq, ack;
+	uint16_t wnd; /* unscaled */
+	bool has_ws;
+	uint8_t shift;
+	bool has_ts;
+	uint32_t ts_val, ts_ecr;
+	uint32_t hash; /* keyed, of (src, sport, dst, dport): what the table of halves uses */
+};
+
+/* Parse any frame (VLAN tags, up to two, are skipped; IPv6 extension headers, bounded).  Checksums are verified unless p->flags says
+ * that the port did, or that they are partial (our own to be sent). */
+void mon_seg_parse(const struct pkt *p, uint64_t seed, struct mon_seg *s);
+
+/* Fragments: bounded datagrams, bytes and time; overlapping pieces: first wins... condemns the datagram (RFC 5722).  Takes a copy of p's
+ * piece.  When it was the last one missing, returns a frame on the heap (headers and whole payload) in *frame, *len, which stays
+ * valid until the next call. */
+struct mon_frags;
+struct mon_frags *mon_frags_create(uint32_t entries, uint64_t timeout_us, uint64_t seed);
+void mon_frags_destroy(struct mon_frags *f);
+bool mon_frag_in(struct mon_frags *f, const struct pkt *p, const struct mon_seg *s, uint64_t now_us, const uint8_t **frame,
+		 uint32_t *len);
+
+/* --- Halves and flows ---------------------------------------------------------------------------------------------------- */
+
+struct mon_flow;
+
+enum half_flags {
+	HALF_ATTACHED = 1,  /* its addresses are known and it is in the table */
+	HALF_ISN = 2,       /* isn is this end's own, seen in its SYN (or SYN-ACK) */
+	HALF_WS = 4,        /* this end offered window scaling, shift says how much */
+	HALF_FIN = 8,       /* it has sent FIN at fin_seq */
+	HALF_FIN_ACKED = 16, /* and the other end has acknowledged it */
+	HALF_WND = 32,      /* wnd_end is known */
+	HALF_SEQ = 64,      /* snd_nxt and stream offsets are anchored */
+	HALF_DIRTY = 128,   /* NEW_DATA is due at the end of the turn */
+	HALF_RCV_FIN = 256, /* the peer's FIN has been reached in order */
+	HALF_TS = 512,
+};
+
+/* One end host.  As sender: isn, snd_*, fin_seq.  As receiver of the other half's stream: next, top, seen, wnd_end. */
+struct mon_half {
+	struct mon_half *chain; /* the table's */
+	struct mon_flow *flow;
+	uint32_t hash;          /* of packets that this end sends: (own, peer) */
+	struct ipaddr own, peer; /* as this end sees them */
+	uint16_t own_port, peer_port;
+	uint8_t side;  /* MON_CLI, MON_SVR */
+	uint8_t state; /* enum mon_state; MON_STATE_NONE until attached */
+	uint8_t shift;
+	uint16_t flags; /* enum half_flags */
+	uint32_t isn;      /* own initial sequence number */
+	uint32_t snd_nxt;  /* beyond the highest sequence number it has sent */
+	uint32_t snd_una;  /* highest acknowledgement it has been sent */
+	uint32_t fin_seq;  /* sequence number of its FIN */
+	uint32_t wnd_end;  /* highest right edge of the window that it has offered: ack + (wnd << shift) */
+	uint32_t wnd_max;  /* largest window it has offered, bytes */
+	/* what it has received */
+	uint32_t rcv_isn;  /* sequence number of the received stream's offset 0, less one */
+	uint64_t next, top; /* stream offsets: in-order end; beyond the highest seen */
+	uint64_t missed;
+	uint64_t told;     /* `next` when NEW_DATA was raised last */
+	struct reasm seen; /* what lies beyond next */
+	uint64_t pkts, bytes, rexmits; /* sent by it */
+};
+
+struct mon_over; /* per flow and socket, where it differs from the socket's own masks (emit.c) */
+
+/* A flow's place in one group. */
+struct mon_view {
+	struct mon_view *next;
+	struct mon_group *group;
+	uint32_t rec;      /* in the group's arena */
+	uint64_t slots;    /* monitor sockets of this group that watch it */
+	uint8_t buf_off;   /* bit per side: nobody wants its stream */
+};
+
+struct mon_held;
+
+struct mon_flow {
+	struct mon_half half[2]; /* by side */
+	uint64_t serial;
+	TAILQ_ENTRY(mon_flow) age; /* least recently used first */
+	struct timer timer;
+	uint64_t last_us;          /* of the last packet, in event time */
+	uint64_t born_us;
+	uint64_t slots;            /* monitor sockets that watch it, all groups */
+	uint64_t inline_slots;     /* those of them that may hold its packets */
+	uint64_t told;             /* those that have been sent any record of it */
+	struct mon_view *views;
+	struct mon_over *overs;
+	struct mon_held *held, **held_tail; /* first one is being decided, others wait behind it */
+	void *xlate;               /* edit.c's, NULL: no edit has changed a length */
+	uint16_t vlan;
+	uint8_t ip_version;
+	uint8_t ports[2];          /* by side: the port its packets come in by */
+	bool midstream, ending, dead, dirty;
+	TAILQ_ENTRY(mon_flow) news; /* while dirty */
+};
+TAILQ_HEAD(mon_flows, mon_flow);
+
+struct mon_table {
+	struct mon_half **chain;
+	uint32_t mask, halves;
+	struct mon_flow *free;
+	struct mon_flow **slab;
+	uint32_t slabs, slabs_max, max, used;
+	uint64_t next_serial;
+	struct mon_flows age;
+};
+
+int mon_table_init(struct mon_table *t, uint32_t max_flows);
+void mon_table_fini(struct mon_table *t);
+
+/* The half that sent this segment, or NULL. */
+struct mon_half *mon_half_find(const struct mon_table *t, const struct mon_seg *s);
+
+/* A new flow with zeroed halves and a serial; NULL when max are in use (then end the oldest of t->age first).  Not yet found by anything. */
+struct mon_flow *mon_flow_new(struct mon_table *t);
+/* Enter a half by the addresses of a segment: `from` true: it is the sender; else the receiver.  -EEXIST: another flow has them. */
+int mon_half_attach(struct mon_table *t, struct mon_half *h, const struct mon_seg *s, bool from, uint64_t seed);
+void mon_flow_free(struct mon_table *t, struct mon_flow *f); /* leaves the table; reasm lists are cleared */
+void mon_flow_touch(struct mon_table *t, struct mon_flow *f); /* most recently used */
+
+static inline struct mon_half *mon_other(struct mon_half *h)
+{
+	return &h->flow->half[1 - h->side];
+}
+
+/* --- half.c: TCP as seen ---------------------------------------------------------------------------------------------------- */
+
+/* What a segment did to one half. */
+struct mon_did {
+	uint16_t events; /* enum mon_bit, without PKT_IN */
+	bool rexmit_text; /* rcv: some of the payload had been seen before */
+	bool end;        /* the flow is over: both closed, or reset */
+	bool reset;      /* a new connection begins here: end this flow and treat the SYN as a first packet */
+	/* rcv: the part of the payload to be stored: text[skip, skip+len) at stream offset off */
+	uint32_t skip, len;
+	uint64_t off;
+	uint64_t at;     /* stream offset of the segment's first payload byte; UINT64_MAX: none (what pkt_info.offset tells) */
+	bool outside;    /* rcv: payload beyond the window, or absurd: ERROR, not stored */
+};
+
+/* s is sent by snd: advance the sender's state (it cannot know what of it arrives).  Raises CONN_START for a first SYN,
+ * STATE_CHANGE, REXMIT (payload, SYN or FIN sent before). */
+void mon_half_snd(struct mon_half *snd, const struct mon_seg *s, struct mon_did *did);
+
+/* s arrives at rcv: take the ACK (of rcv's data), text and FIN (of the peer's).  Everything is noted as seen; the caller stores the
+ * bytes.  A hole below what rcv acknowledges to its peer is skipped when that ACK is *sent* (mon_half_snd), since then the data
+ * has arrived although it was never seen here. */
+void mon_half_rcv(struct mon_half *rcv, const struct mon_seg *s, struct mon_did *did);
+
+/* First packet of a flow in mid-stream: which end is the client, and both halves' starting points.  Returns the sender's side. */
+unsigned mon_half_pickup(struct mon_flow *f, const struct mon_seg *s);
+
+/* Idle too long, evicted, or reset: both states become CLOSED; which sides changed (bits 1 << side). */
+unsigned mon_half_end(struct mon_flow *f);
+
+const char *mon_state_name(unsigned state);
+
+#endif
