@@ -127,12 +127,14 @@ struct mon_flow {
 	uint64_t told;             /* those that have been sent any record of it */
 	struct mon_view *views;
 	struct mon_over *overs;
-	struct mon_held *held, **held_tail; /* first one is being decided, others wait behind it */
+	struct mon_queue {
+		struct mon_held *first, **tail;
+	} queue;                   /* packets: the first is being decided, others wait behind it */
 	void *xlate;               /* edit.c's, NULL: no edit has changed a length */
 	uint16_t vlan;
 	uint8_t ip_version;
 	uint8_t ports[2];          /* by side: the port its packets come in by */
-	bool midstream, ending, dead, dirty;
+	bool midstream, ending, dead, dirty, busy;
 	TAILQ_ENTRY(mon_flow) news; /* while dirty */
 };
 TAILQ_HEAD(mon_flows, mon_flow);
