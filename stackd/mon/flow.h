@@ -134,6 +134,8 @@ struct mon_flow {
 	uint16_t vlan;
 	uint8_t ip_version;
 	uint8_t ports[2];          /* by side: the port its packets come in by */
+	uint8_t l2_len[2];         /* by side: the link header of its latest packet, VLAN tags included; 0: none seen */
+	uint8_t l2[2][22];
 	bool midstream, ending, dead, dirty, busy;
 	TAILQ_ENTRY(mon_flow) news; /* while dirty */
 };
@@ -161,6 +163,8 @@ struct mon_flow *mon_flow_new(struct mon_table *t);
 int mon_half_attach(struct mon_table *t, struct mon_half *h, const struct mon_seg *s, bool from, uint64_t seed);
 void mon_flow_free(struct mon_table *t, struct mon_flow *f); /* leaves the table; reasm lists are cleared */
 void mon_flow_touch(struct mon_table *t, struct mon_flow *f); /* most recently used */
+/* Walk: the flow in place `index`, or NULL in *f where that place is free.  False: there are no more places. */
+bool mon_table_at(const struct mon_table *t, uint32_t index, struct mon_flow **f);
 
 static inline struct mon_half *mon_other(struct mon_half *h)
 {

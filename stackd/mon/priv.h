@@ -47,9 +47,11 @@ struct mon_over {
 	uint16_t mask[MON_HOOKS];
 	uint32_t first; /* ring position after the flow's first record: until it is consumed, all events are told (MON_SOCK_EARLY) */
 	bool early;
+	uint8_t stopped; /* bit per side: no events of it */
+	uint8_t no_buf;  /* bit per side: its stream is not wanted */
 };
 
-enum mon_stage { STAGE_RAW, STAGE_SND, STAGE_REXMIT, STAGE_ERROR, STAGE_RCV, STAGE_OUT };
+enum mon_stage { STAGE_RAW, STAGE_ORPHAN, STAGE_SND, STAGE_REXMIT, STAGE_ERROR, STAGE_RCV, STAGE_OUT };
 
 struct mon_pass {
 	struct pkt *pkt;
@@ -63,9 +65,12 @@ struct mon_pass {
 	unsigned at;            /* how many of the chain have been asked in this stage */
 	uint16_t events;        /* of this stage's round */
 	uint8_t hook, side, flags;
-	bool forward, owned, orphan, asked, edited;
+	bool owned;             /* pkt is ours to send or free; else somebody lets us look */
+	bool heap;              /* and it was put together from fragments: mon_pkt_joined() made it */
+	bool silent;            /* RAW sockets alone: the packet is malformed, or a fragment that others get joined */
+	bool orphan, entered, dropped, passive;
 	bool end, first;        /* the flow is over after it; it began the flow */
-	uint64_t slots;         /* who is asked where there is no flow */
+	uint64_t slots;         /* who is told in this stage */
 	uint64_t log_at[MON_GROUPS_MAX]; /* position + 1 of the packet as it is now */
 };
 
@@ -84,11 +89,10 @@ struct mon_held {
 };
 TAILQ_HEAD(mon_dues, mon_held);
 
-struct mon_room { /* what the engine keeps of a lane besides the lane itself */
+/* What the engine keeps of a lane besides the lane itself. */
+struct mon_room {
 	struct mon_lane *lane;
-	struct mon_dues dues;
-	struct mon_order *leaving;
-	uint32_t cleared; /* flow slots looked at so far */
+	struct mon_dues dues; /* what it has to decide, in the order of deadlines */
 };
 
 struct mon {
@@ -109,8 +113,8 @@ struct mon {
 	struct mon_room *room;    /* LANES_MAX */
 	unsigned rooms;
 	unsigned groups;
-	struct mon_order *clears, **clears_tail; /* orders that need every flow looked at */
-	uint32_t clear_at;
+	struct mon_order *orders, **orders_tail; /* under way: the first needs every flow looked at */
+	uint32_t order_at;        /* index of the flow that is next */
 	struct mon_held **claim;  /* by index */
 	uint32_t *claim_gen;
 	uint32_t claims, *claim_free, claim_frees;
@@ -125,14 +129,19 @@ struct mon {
 struct mon_room *mon_room_of(struct mon *m, const struct mon_lane *l);
 /* Run a pass on, as far as it goes.  False: it waits for a verdict (and has been copied, if it was not held already). */
 bool mon_run(struct mon *m, struct mon_pass *ps, struct mon_held *held);
+void mon_pass_free(struct mon_pass *ps);
 void mon_forward(struct mon *m, struct pkt *p, unsigned port);
 /* The flow a client names, if it watches it. */
 struct mon_flow *mon_flow_named(struct mon *m, struct mon_lane *l, uint32_t rec, uint32_t gen);
 void mon_flow_over(struct mon *m, struct mon_flow *f); /* into `closing` */
+void mon_flow_end(struct mon *m, struct mon_flow *f);  /* CONN_END, and it is gone */
+void mon_publish(struct mon_flow *f);
+void mon_view_free(struct mon_flow *f, struct mon_view *v);
 
 /* --- emit.c --- */
 /* Does this slot want the round, and by which events?  Counts offered and filtered. */
-uint16_t mon_wants(struct mon *m, const struct mon_flow *f, unsigned slot, unsigned hook, uint16_t events, uint16_t *flags);
+uint16_t mon_wants(struct mon *m, const struct mon_flow *f, unsigned slot, unsigned hook, unsigned side, uint16_t events,
+		   uint16_t *flags);
 /* Put the record.  0 or -ENOBUFS (the ring was full: counted). */
 int mon_emit(struct mon *m, struct mon_pass *ps, struct mon_flow *f, unsigned slot, uint16_t events, uint8_t hook, uint8_t side,
 	     uint16_t flags, uint32_t claim);
@@ -155,6 +164,15 @@ void mon_verdict(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd);
 /* Decide what waits for a slot without asking it any more. */
 void mon_release(struct mon *m, struct mon_room *r, uint64_t slots, enum mon_cause cause);
 uint64_t mon_chain_expire(struct mon *m); /* when it wants to be called next */
-struct mon_queue *mon_queue_of(struct mon *m, const struct mon_flow *f, uint32_t hash);
+
+/* --- inject.c --- */
+bool mon_reset(struct mon *m, struct mon_lane *l, struct mon_flow *f);
+bool mon_inject(struct mon *m, struct mon_lane *l, const struct mon_cmd *c);
+
+/* --- order.c --- */
+/* Some steps of orders that take many turns.  True: there is more to do. */
+bool mon_order_step(struct mon *m);
+void mon_slots_forget(struct mon *m, struct mon_flow *f, uint64_t slots);
+void mon_command(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd);
 
 #endif
