@@ -120,7 +120,7 @@ enum mon_order_kind {
 	MON_ORDER_LEAVE,  /* lane: take everything of it back; comes back when nothing refers to it (also not to its group's arena) */
 	MON_ORDER_SOCK,   /* lane, sock, conf: a new monitor socket, or its changed masks.  err: -ENFILE when all slots are taken */
 	MON_ORDER_FILTER, /* lane, sock, which, filter: exchanged for the old one, which comes back in `filter` */
-	MON_ORDER_CLOSE,  /* lane, sock; its filters come back in `old` (those of MON_ORDER_LEAVE's lane are freed by the engine) */
+	MON_ORDER_CLOSE,  /* lane, sock; its filters come back in `old` (the engines free no filter) */
 	MON_ORDER_SHARE,  /* lane, share_index, share_count */
 	MON_ORDER_FAULT,  /* lane, cause, times */
 	MON_ORDER_FINISH, /* end all flows (the traffic is over) */
