@@ -97,6 +97,29 @@
 	X(TCP_MTU_LOWERED, "tcp.mtu_lowered", "paths found to carry smaller packets only") \
 	X(TCP_RX_BYTES, "tcp.rx_bytes", "payload bytes received in order") \
 	X(TCP_TX_BYTES, "tcp.tx_bytes", "payload bytes sent, first time") \
+	/* mon */ \
+	X(MON_PKTS, "mon.packets", "packets that monitors watch") \
+	X(MON_FORWARDED, "mon.forwarded", "packets sent on to the other side of a bridge") \
+	X(MON_TOO_LONG, "mon.too_long", "packets longer than the MTU of the port they would leave by") \
+	X(MON_BAD, "mon.bad_packets", "packets with a bad header or checksum: sent on by a bridge as they are, shown to nobody") \
+	X(MON_FRAGS, "mon.fragments", "fragments seen") \
+	X(MON_ORPHANS, "mon.orphans", "packets that belong to no monitored flow") \
+	X(MON_FLOWS, "mon.flows", "flows begun") \
+	X(MON_PICKUPS, "mon.pickups", "of these, flows that were under way already") \
+	X(MON_ENDED, "mon.flows_ended", "flows ended") \
+	X(MON_EVICTED, "mon.flows_evicted", "flows ended early because max_flows was reached") \
+	X(MON_NO_FLOW, "mon.no_flow", "flows not followed because every record was in use") \
+	X(MON_BYTES, "mon.stream_bytes", "payload bytes put into streams, once per group") \
+	X(MON_MISSED, "mon.missed_bytes", "payload bytes that the receiver acknowledged and nobody saw") \
+	X(MON_OUTSIDE, "mon.outside_window", "segments with payload outside the window") \
+	X(MON_REXMITS, "mon.retransmissions", "segments with payload seen before") \
+	X(MON_EVENTS, "mon.events", "event records put") \
+	X(MON_WAKES, "mon.wakes", "monitor threads woken") \
+	X(MON_HELD, "mon.held", "packets held for a verdict") \
+	X(MON_DROPPED, "mon.dropped", "packets dropped by a verdict, or by policy without one") \
+	X(MON_EDITED, "mon.edited", "packets changed by a verdict") \
+	X(MON_INJECTED, "mon.injected", "packets put in by monitors") \
+	X(MON_REFUSED, "mon.commands_refused", "commands of monitors that named nothing of theirs, or too much") \
 	/* app */ \
 	X(APP_CMDS, "app.commands", "commands taken") \
 	X(APP_EVENTS, "app.events", "events put") \

@@ -130,13 +130,16 @@ struct mon_flow {
 	struct mon_queue {
 		struct mon_held *first, **tail;
 	} queue;                   /* packets: the first is being decided, others wait behind it */
-	void *xlate;               /* edit.c's, NULL: no edit has changed a length */
+	void *xlate;               /* map.c's, NULL: no edit has changed a length */
+	uint32_t seq_in, seq_now;  /* of the packet that is being decided: as it came, and as the current monitor sees it */
+	uint32_t snd_was;          /* its sender's snd_nxt before it */
+	bool was_known;
 	uint16_t vlan;
 	uint8_t ip_version;
 	uint8_t ports[2];          /* by side: the port its packets come in by */
 	uint8_t l2_len[2];         /* by side: the link header of its latest packet, VLAN tags included; 0: none seen */
 	uint8_t l2[2][22];
-	bool midstream, ending, dead, dirty, busy;
+	bool midstream, ending, dirty;
 	TAILQ_ENTRY(mon_flow) news; /* while dirty */
 };
 TAILQ_HEAD(mon_flows, mon_flow);

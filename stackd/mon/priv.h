@@ -33,6 +33,7 @@ struct mon_slot {
 	uint16_t flags;        /* enum mon_sock_flags */
 	struct mon_filter *filter[3];
 	bool inline_;
+	uint32_t reg; /* its number in the order of registration, from 1 */
 	unsigned share_index, share_count; /* count 0: no flows of this engine */
 	unsigned strikes;      /* deadlines in a row */
 	uint64_t open_until_us; /* the breaker is open; 0: closed */
@@ -63,6 +64,7 @@ struct mon_pass {
 	struct mon_did rcv;
 	enum mon_stage stage;
 	unsigned at;            /* how many of the chain have been asked in this stage */
+	uint32_t mapped;        /* number of the last map applied in this stage */
 	uint16_t events;        /* of this stage's round */
 	uint8_t hook, side, flags;
 	bool owned;             /* pkt is ours to send or free; else somebody lets us look */
@@ -110,9 +112,10 @@ struct mon {
 	uint64_t slots, stream_slots, raw_slots, inline_slots;
 	uint8_t chain[MON_SLOTS_MAX]; /* slots in the order of registration */
 	unsigned chained;
+	uint32_t regs; /* numbers given */
 	struct mon_room *room;    /* LANES_MAX */
 	unsigned rooms;
-	unsigned groups;
+	struct mon_flow **rec_flow[MON_GROUPS_MAX]; /* by group and record */
 	struct mon_order *orders, **orders_tail; /* under way: the first needs every flow looked at */
 	uint32_t order_at;        /* index of the flow that is next */
 	struct mon_held **claim;  /* by index */
@@ -130,13 +133,14 @@ struct mon_room *mon_room_of(struct mon *m, const struct mon_lane *l);
 /* Run a pass on, as far as it goes.  False: it waits for a verdict (and has been copied, if it was not held already). */
 bool mon_run(struct mon *m, struct mon_pass *ps, struct mon_held *held);
 void mon_pass_free(struct mon_pass *ps);
-void mon_forward(struct mon *m, struct pkt *p, unsigned port);
 /* The flow a client names, if it watches it. */
 struct mon_flow *mon_flow_named(struct mon *m, struct mon_lane *l, uint32_t rec, uint32_t gen);
 void mon_flow_over(struct mon *m, struct mon_flow *f); /* into `closing` */
 void mon_flow_end(struct mon *m, struct mon_flow *f);  /* CONN_END, and it is gone */
 void mon_publish(struct mon_flow *f);
-void mon_view_free(struct mon_flow *f, struct mon_view *v);
+void mon_view_free(struct mon *m, struct mon_flow *f, struct mon_view *v);
+/* On with a parsed TCP packet: to its flow, or to those who look at orphans. */
+void mon_pass_tcp(struct mon *m, struct mon_pass *ps);
 
 /* --- emit.c --- */
 /* Does this slot want the round, and by which events?  Counts offered and filtered. */
@@ -158,12 +162,21 @@ void mon_over_free(struct mon_flow *f, uint64_t slots);
 /* --- chain.c --- */
 /* Ask the chain's monitors about this stage, one after the other.  1: all have been asked; 0: one decides now; -1: dropped. */
 int mon_chain(struct mon *m, struct mon_pass *ps, struct mon_held **held);
+/* Apply the edits of all monitors up to this number (0: of all that are left) to the packet. */
+void mon_map_upto(struct mon_pass *ps, uint32_t reg, bool before);
 void mon_queue_put(struct mon *m, struct mon_queue *q, struct mon_pass *ps);
 void mon_queue_run(struct mon *m, struct mon_queue *q);
 void mon_verdict(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd);
 /* Decide what waits for a slot without asking it any more. */
 void mon_release(struct mon *m, struct mon_room *r, uint64_t slots, enum mon_cause cause);
 uint64_t mon_chain_expire(struct mon *m); /* when it wants to be called next */
+
+/* --- out.c --- */
+/* Send a pass's packet to the other side of its bridge; takes it over. */
+void mon_send(struct mon *m, struct mon_pass *ps);
+void mon_send_to(struct mon *m, struct pkt *p, unsigned port);
+/* A packet of our own that holds a frame put together from fragments; `like` says where it came from. */
+struct pkt *mon_pkt_joined(const struct pkt *like, const uint8_t *frame, uint32_t len);
 
 /* --- inject.c --- */
 bool mon_reset(struct mon *m, struct mon_lane *l, struct mon_flow *f);
