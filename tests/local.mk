@@ -13,3 +13,4 @@ TESTS += tests/system/two_stacks.sh
 
 include tests/hostile/local.mk
 include tests/fuzz/local.mk
+include tests/truth/local.mk
