@@ -159,26 +159,13 @@ static void read_value(struct reader *r, const struct conf_key *k, const config_
 		complain(r, s, path, why);
 }
 
-/* Keys that belong to what this version does not have deserve a better word than "unknown". */
-static bool is_monitor_key(const struct conf_section *sec, const char *name)
-{
-	static const char *const monitor[] = { "monitor", "scope", "on_failure", "deadline_ms" };
-
-	for (unsigned i = 0; strcmp(sec->name, "clients") == 0 && i < sizeof(monitor) / sizeof(monitor[0]); i++)
-		if (strcmp(name, monitor[i]) == 0)
-			return true;
-	return false;
-}
-
 static void unknown(struct reader *r, const struct conf_section *sec, const char *group, const config_setting_t *s,
                     const char *path)
 {
 	const char *name = config_setting_name(s), *near = conf_key_near(sec, group, name);
 	char sentence[CONF_WHY];
 
-	if (sec != NULL && is_monitor_key(sec, name))
-		snprintf(sentence, sizeof(sentence), "needs the monitor engine, which this version does not have");
-	else if (near != NULL)
+	if (near != NULL)
 		snprintf(sentence, sizeof(sentence), "unknown %s; did you mean \"%s\"?", sec == NULL ? "section" : "key", near);
 	else
 		snprintf(sentence, sizeof(sentence), "unknown %s; stackd --keys lists all", sec == NULL ? "section" : "key");

@@ -23,6 +23,9 @@ enum {
 };
 
 enum conf_mode { CONF_ENDPOINT, CONF_BRIDGE, CONF_TAP, CONF_REPLAY };
+enum conf_speed { CONF_SPEED_MAX, CONF_SPEED_REAL };
+enum conf_end { CONF_END_STAY, CONF_END_EXIT };
+enum conf_failure { CONF_FAIL_UNSAID, CONF_FAIL_PASS, CONF_FAIL_DROP };
 enum conf_idle { CONF_IDLE_ADAPTIVE, CONF_IDLE_POLL };
 
 struct conf_port {
@@ -35,6 +38,9 @@ struct conf_port {
 	unsigned addrs;
 	struct ipaddr gateway;
 	struct nic_fault fault;
+	enum conf_speed replay_speed;
+	enum conf_end replay_end;
+	uint32_t replay_wait; /* monitor sockets that must be there before it begins */
 };
 
 struct conf_route {
@@ -62,6 +68,21 @@ struct conf_client {
 	uint32_t max_contexts;   /* per process */
 	uint32_t user_contexts;  /* per user, so that one with many processes leaves room for the others */
 	uint64_t memory;         /* bytes of payload memory per context, both classes */
+	enum mon_right monitor;
+	char scope[256];         /* pcap expression; empty: everything */
+	enum conf_failure on_failure;
+	bool fail_drop;
+	uint32_t deadline_ms, hold_packets;
+	uint64_t hold_bytes;
+	uint32_t monitor_ring;   /* slots */
+};
+
+/* Of each engine; arenas of each group of monitors, too. */
+struct conf_monitor {
+	uint32_t max_flows;
+	uint64_t memory, log_bytes, buffer_max; /* bytes */
+	uint32_t idle_timeout_s, time_wait_ms;
+	bool pickup;
 };
 
 struct conf {
@@ -90,6 +111,8 @@ struct conf {
 	char user[32];             /* drop to this user after start; empty: stay, without capabilities */
 	/* tcp */
 	struct tcp_conf tcp;
+	/* monitor */
+	struct conf_monitor monitor;
 	/* clients */
 	struct conf_client client[CONF_CLIENTS_MAX];
 	unsigned clients;

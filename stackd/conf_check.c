@@ -3,6 +3,7 @@
  * What must hold between several keys of the configuration, and the values that follow from others.
  */
 #include <arpa/inet.h>
+#include <pcap/pcap.h>
 #include <pwd.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,15 +101,16 @@ static void check_bridge(const struct check *k, unsigned i)
 
 static void check_mode(const struct check *k, unsigned i)
 {
-	static const char *const name[] = { "endpoint", "bridge", "tap", "replay" };
 	const struct conf_port *p = &k->c->port[i];
 
 	if (p->mode == CONF_BRIDGE)
 		check_bridge(k, i);
 	else if (p->peer[0] != '\0')
 		SAY_AT(k, "ports", i, ".peer", "only ports with mode bridge have a peer");
-	if (p->mode != CONF_ENDPOINT)
-		SAY_AT(k, "ports", i, ".mode", "mode %s needs the monitor engine, which this version does not have", name[p->mode]);
+	if (p->mode != CONF_ENDPOINT && p->addrs > 0)
+		SAY_AT(k, "ports", i, ".address", "only ports with mode endpoint have addresses");
+	if (p->mode == CONF_REPLAY && strstr(p->device, "rx_pcap=") == NULL)
+		SAY_AT(k, "ports", i, ".device", "mode replay wants a capture: \"net_pcap0,rx_pcap=FILE\"");
 }
 
 static void check_addresses(const struct check *k, unsigned i)
@@ -198,6 +200,46 @@ static void check_tcp(const struct check *k)
 		say(k, "tcp.port_min", "must not be above port_max");
 }
 
+static void check_monitor(const struct check *k)
+{
+	const struct conf_monitor *m = &k->c->monitor;
+
+	if ((m->log_bytes & (m->log_bytes - 1)) != 0)
+		say(k, "monitor.log", "must be a power of two");
+	if (m->log_bytes > m->memory / 4)
+		say(k, "monitor.log", "must not be above a quarter of memory");
+	if (m->max_flows * 1024ull > m->memory - m->memory / 4)
+		say(k, "monitor.memory", "is too little for max_flows: at least 1.4 KiB each");
+}
+
+/* With libpcap's own words. */
+static void check_scope(const struct check *k, unsigned i)
+{
+	pcap_t *p = pcap_open_dead(DLT_EN10MB, 65535);
+	struct bpf_program program;
+
+	if (p == NULL)
+		return;
+	if (pcap_compile(p, &program, k->c->client[i].scope, 1, PCAP_NETMASK_UNKNOWN) != 0)
+		SAY_AT(k, "clients", i, ".scope", "not a pcap expression: %s", pcap_geterr(p));
+	else
+		pcap_freecode(&program);
+	pcap_close(p);
+}
+
+static void check_rights(const struct check *k, unsigned i)
+{
+	struct conf_client *r = &k->c->client[i];
+
+	r->fail_drop = r->on_failure == CONF_FAIL_DROP;
+	if (r->monitor == MON_RIGHT_INLINE && r->on_failure == CONF_FAIL_UNSAID)
+		SAY_AT(k, "clients", i, "", "an inline monitor wants on_failure = \"pass\" or \"drop\"");
+	if ((r->monitor_ring & (r->monitor_ring - 1)) != 0)
+		SAY_AT(k, "clients", i, ".monitor_ring", "must be a power of two");
+	if (r->scope[0] != '\0')
+		check_scope(k, i);
+}
+
 /* A context begins with one segment in each direction on each engine. */
 static void check_clients(const struct check *k)
 {
@@ -209,6 +251,7 @@ static void check_clients(const struct check *k)
 			SAY_AT(k, "clients", i, "", "a rule wants a user, a group or both; user = \"*\" is everybody");
 		if (c->client[i].endpoint && c->client[i].memory < least)
 			SAY_AT(k, "clients", i, ".memory", "%u engines need at least %uM", c->cores, (unsigned)(least >> 20));
+		check_rights(k, i);
 	}
 }
 
@@ -222,6 +265,7 @@ void conf_check(struct conf *c, conf_say_fn fn, void *arg)
 		check_route(&k, i);
 	check_control(&k);
 	check_tcp(&k);
+	check_monitor(&k);
 	check_clients(&k);
 	c->tcp.max_conns = c->max_flows;
 }

@@ -223,8 +223,17 @@ static const struct {
 	{ "clients = ( { user = \"*\"; ports = \"80-70\"; } );",
 	  "FILE:2: clients.[0].ports: \"80-70\": a range goes from the lower port to the higher\n" },
 	{ "clients = ( { user = \"*\"; ports = \"0\"; } );", "FILE:2: clients.[0].ports: 0 is out of range (1..65535)\n" },
-	{ "clients = ( { user = \"*\"; monitor = \"passive\"; } );",
-	  "FILE:2: clients.[0].monitor: needs the monitor engine, which this version does not have\n" },
+	{ "clients = ( { user = \"*\"; monitor = \"pasive\"; } );",
+	  "FILE:2: clients.[0].monitor: \"pasive\" is none of none|passive|inline\n" },
+	{ "clients = ( { user = \"*\"; monitor = \"inline\"; } );",
+	  "FILE:2: clients.[0]: an inline monitor wants on_failure = \"pass\" or \"drop\"\n" },
+	{ "clients = ( { user = \"*\"; scope = \"tcp prt 80\"; } );",
+	  "FILE:2: clients.[0].scope: not a pcap expression: can't parse filter expression: syntax error\n" },
+	{ "clients = ( { user = \"*\"; monitor_ring = 1000; } );", "FILE:2: clients.[0].monitor_ring: must be a power of two\n" },
+	{ "monitor = { log = \"3M\"; };", "FILE:2: monitor.log: must be a power of two\n" },
+	{ "monitor = { log = \"256M\"; };", "FILE:2: monitor.log: must not be above a quarter of memory\n" },
+	{ "monitor = { memory = \"128M\"; };",
+	  "FILE:2: monitor.memory: is too little for max_flows: at least 1.4 KiB each\n" },
 	{ "routes = ( { to = \"10.1.0.0/8\"; via = \"10.9.0.2\"; } );",
 	  "FILE:2: routes.[0].to: 10.1.0.0/8 has bits beyond its prefix; did you mean 10.0.0.0/8?\n" },
 	{ "routes = ( { to = \"10.0.0.0\"; via = \"10.9.0.2\"; } );",
@@ -255,34 +264,27 @@ static const struct {
 	{ "address = \"10.8.0.1/24\"; fault = 1;", "FILE:1: ports.[0].fault: a group { ... } is wanted here\n" },
 	{ "address = \"10.8.0.1/24\"; fault = { loss = 1.1; };", "FILE:1: ports.[0].fault.loss: 1.1 is out of range (0..1)\n" },
 	{ "address = \"fe80::1/64\"; mode = \"tap\";",
-	  "FILE:1: ports.[0].address: \"fe80::1\": IPv6 is not spoken by this version\n"
-	  "FILE:1: ports.[0].mode: mode tap needs the monitor engine, which this version does not have\n" },
+	  "FILE:1: ports.[0].address: \"fe80::1\": IPv6 is not spoken by this version\n" },
 	{ "address = \"10.8.0.0/24\"; mode = \"replay\";",
 	  "FILE:1: ports.[0].address: 10.8.0.0/24 is the address of a network or its broadcast, not of a host\n"
-	  "FILE:1: ports.[0].mode: mode replay needs the monitor engine, which this version does not have\n" },
+	  "FILE:1: ports.[0].device: mode replay wants a capture: \"net_pcap0,rx_pcap=FILE\"\n" },
 	{ "address = \"224.0.0.1/24\"; mode = \"tap\";",
-	  "FILE:1: ports.[0].address: 224.0.0.1/24 cannot be the address of a host\n"
-	  "FILE:1: ports.[0].mode: mode tap needs the monitor engine, which this version does not have\n" },
+	  "FILE:1: ports.[0].address: 224.0.0.1/24 cannot be the address of a host\n" },
 	{ "address = [ \"10.8.0.1/24\", \"10.8.0.1/16\" ]; mode = \"tap\";",
-	  "FILE:1: ports.[0].address: 10.8.0.1/16 is named twice\n"
-	  "FILE:1: ports.[0].mode: mode tap needs the monitor engine, which this version does not have\n" },
+	  "FILE:1: ports.[0].address: 10.8.0.1/16 is named twice\n" },
 	{ "address = \"10.8.0.1/24\"; gateway = \"10.7.0.1\";",
 	  "FILE:1: ports.[0].gateway: 10.7.0.1 is in none of the port's networks\n" },
 	{ "address = \"10.8.0.1/24\"; gateway = \"10.8.0.1\";",
 	  "FILE:1: ports.[0].gateway: 10.8.0.1 is an address of our own\n" },
 	{ "address = \"10.8.0.1/24\"; peer = \"p1\";", "FILE:1: ports.[0].peer: only ports with mode bridge have a peer\n" },
 	{ "mode = \"bridge\";",
-	  "FILE:1: ports.[0]: mode bridge wants a peer: the name of the other port\n"
-	  "FILE:1: ports.[0].mode: mode bridge needs the monitor engine, which this version does not have\n" },
+	  "FILE:1: ports.[0]: mode bridge wants a peer: the name of the other port\n" },
 	{ "mode = \"bridge\"; peer = \"p7\";",
-	  "FILE:1: ports.[0].peer: there is no port \"p7\"\n"
-	  "FILE:1: ports.[0].mode: mode bridge needs the monitor engine, which this version does not have\n" },
+	  "FILE:1: ports.[0].peer: there is no port \"p7\"\n" },
 	{ "mode = \"bridge\"; peer = \"p0\";",
-	  "FILE:1: ports.[0].peer: a port cannot be its own peer\n"
-	  "FILE:1: ports.[0].mode: mode bridge needs the monitor engine, which this version does not have\n" },
+	  "FILE:1: ports.[0].peer: a port cannot be its own peer\n" },
 	{ "mode = \"bridge\"; peer = \"p1\";",
-	  "FILE:1: ports.[0].peer: port \"p1\" must have mode bridge and the peer \"p0\", too\n"
-	  "FILE:1: ports.[0].mode: mode bridge needs the monitor engine, which this version does not have\n" },
+	  "FILE:1: ports.[0].peer: port \"p1\" must have mode bridge and the peer \"p0\", too\n" },
 	{ "address = \"10.9.0.1/24\";", "FILE:1: ports.[1].address: 10.9.0.1 belongs to port \"p0\" already\n" },
 };
 
