@@ -186,6 +186,8 @@ ssize_t shim_leave(struct shim_ctx *c, ssize_t r)
 {
 	lane_ring(c);
 	publish(c);
+	if (r == -ESHUTDOWN && c->down)
+		shim_text("%s", c->why);
 	pthread_mutex_unlock(&c->lock);
 	return shim_ret(r);
 }

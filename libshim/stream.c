@@ -410,6 +410,8 @@ uint32_t stream_ready(const struct shim_ctx *c, const struct shim_stream *st)
 	case ST_LISTENING:
 		return st->first != NULL ? EPOLLIN | EPOLLRDNORM : 0;
 	case ST_DEAD:
+		if ((st->s.flags & F_LISTENER) != 0)
+			return 0; /* stackd has ended: whoever waits only here is told ESHUTDOWN */
 		return EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM | EPOLLRDHUP | EPOLLHUP | (st->err != 0 ? EPOLLERR : 0);
 	case ST_OPEN:
 		break;

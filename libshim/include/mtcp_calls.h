@@ -97,8 +97,8 @@ int mtcp_context_fd(mctx_t mctx);
 
 uint32_t mtcp_get_connection_cnt(mctx_t mctx);
 
-/* Why the last failing mtcp_init or mtcp_create_context of this thread failed, or why a context was detached; "" when there is
- * nothing to say.  Valid until the thread's next call. */
+/* Why the last failing mtcp_init or mtcp_create_context of this thread failed, or, after ESHUTDOWN, why the context was
+ * detached; "" when there is nothing to say.  Valid until the thread's next call. */
 const char *mtcp_error_text(void);
 
 /* Notices (an ignored key, a detached context), one line without newline.  NULL: nobody listens, which is the default

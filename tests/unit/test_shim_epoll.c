@@ -630,6 +630,25 @@ static void *waiter(void *arg)
 	return (void *)(intptr_t)(n == -1 ? errno : n);
 }
 
+/* A server that waits for nobody but new connections: its loop ends with stackd, and does not turn for ever. */
+START_TEST(listener_alone_ends_with_stackd)
+{
+	struct pollfd p = { .events = POLLIN };
+
+	up(NULL);
+	p.fd = listener;
+	ck_assert_int_eq(ctl(MTCP_EPOLL_CTL_ADD, listener, MTCP_EPOLLIN), 0);
+	READY(0, "");
+	sd_detach(lane->client, EPROTO, "it lies");
+	FAILS(mtcp_epoll_wait(m, ep, e, 64, -1), ESHUTDOWN);
+	ck_assert_str_eq(mtcp_error_text(), "it lies");
+	FAILS(mtcp_epoll_wait(m, ep, e, 64, 0), ESHUTDOWN);
+	FAILS(mtcp_poll(m, &p, 1, -1), ESHUTDOWN);
+	FAILS(mtcp_accept(m, listener, NULL, NULL), ESHUTDOWN);
+	down();
+}
+END_TEST
+
 /* Destroying a context, or closing the epoll, under a waiting thread. */
 START_TEST(gone_while_waiting)
 {
@@ -683,6 +702,7 @@ int main(void)
 	tcase_add_test(t, polling);
 	tcase_add_test(t, pipes);
 	tcase_add_test(t, threads_share_a_context);
+	tcase_add_test(t, listener_alone_ends_with_stackd);
 	tcase_add_loop_test(t, gone_while_waiting, 0, 2);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
