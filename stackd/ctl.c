@@ -5,11 +5,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -192,10 +194,27 @@ static int watch_timer(struct ctl *ctl)
 	return watch_fd(ctl, &ctl->timer, fd, on_timer);
 }
 
+/* The folder that the socket shall lie in, when its own parent is there.  Everybody may look into it: the socket's mode and
+ * the rules in `clients` decide. */
+static bool folder_make(const char *socket)
+{
+	char folder[sizeof(((struct conf *)0)->socket)];
+	char *slash;
+
+	snprintf(folder, sizeof(folder), "%s", socket);
+	slash = strrchr(folder, '/');
+	if (slash == NULL || slash == folder)
+		return false;
+	*slash = '\0';
+	return mkdir(folder, 0755) == 0 && chmod(folder, 0755) == 0;
+}
+
 static int watch_listen(struct ctl *ctl)
 {
 	int fd = ctl_listen_at(ctl->conf->socket, ctl->conf->socket_mode);
 
+	if (fd == -ENOENT && folder_make(ctl->conf->socket))
+		fd = ctl_listen_at(ctl->conf->socket, ctl->conf->socket_mode);
 	if (fd < 0) {
 		log_err("ctl", "%s: %s%s", ctl->conf->socket, strerror(-fd),
 			fd == -EADDRINUSE ? ": another stackd is running there"

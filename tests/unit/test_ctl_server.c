@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "tests/unit/fake_core.h"
 
@@ -224,6 +225,29 @@ START_TEST(test_accepting_pauses_without_descriptors)
 	watch_close(&w.ctl.listen);
 	unlink(path);
 	nobody_is_left();
+}
+END_TEST
+
+/* /run is empty after a boot, and not everybody has systemd-tmpfiles.  Only the last folder is made. */
+START_TEST(test_the_sockets_folder_is_made)
+{
+	char folder[] = "/tmp/stackd-test-XXXXXX";
+	mode_t mask = umask(077);
+	struct stat st;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(w.conf.socket, sizeof(w.conf.socket), "%s/no/such/sock", folder);
+	ck_assert_int_eq(watch_listen(&w.ctl), -ENOENT);
+	snprintf(w.conf.socket, sizeof(w.conf.socket), "%s/run/sock", folder);
+	ck_assert_int_eq(watch_listen(&w.ctl), 0);
+	umask(mask);
+	ck_assert_int_eq(unlink(w.conf.socket), 0);
+	*strrchr(w.conf.socket, '/') = '\0';
+	ck_assert_int_eq(stat(w.conf.socket, &st), 0);
+	ck_assert_uint_eq(st.st_mode & 07777, 0755);
+	ck_assert_int_eq(rmdir(w.conf.socket), 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+	watch_close(&w.ctl.listen);
 }
 END_TEST
 
@@ -531,6 +555,7 @@ int main(void)
 	tcase_add_loop_test(t, test_refused_with_a_sentence, 0, 4);
 	tcase_add_test(t, test_bounds_of_contexts);
 	tcase_add_test(t, test_accepting_pauses_without_descriptors);
+	tcase_add_test(t, test_the_sockets_folder_is_made);
 	tcase_add_test(t, test_gone_before_its_lanes_were_sent);
 	tcase_add_loop_test(t, test_memory_ends_while_lanes_are_given, 0, 4);
 	tcase_add_loop_test(t, test_datagrams_that_are_no_messages, 0, 8);
