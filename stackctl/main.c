@@ -127,17 +127,52 @@ static int run(struct attached *a, const struct options *o, char **argv)
 	return cmd_stats(a, o, stdout);
 }
 
-/* Is it a command, with as many arguments as it takes? */
+/* Is it a command, with as many arguments as it takes?  Complains if not. */
 static bool is_command(int argc, char **argv)
 {
 	static const char *const name[] = { "apps", "flows", "listeners", "ports", "stats" };
 
-	if (argc == 0)
+	if (argc == 0) {
+		fputs(usage, stderr);
 		return false;
-	for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++)
-		if (strcmp(argv[0], name[i]) == 0)
-			return argc == 1;
-	return argc == 2 && strcmp(argv[0], "detach") == 0;
+	}
+	if (strcmp(argv[0], "detach") == 0) {
+		if (argc != 2)
+			complain("detach wants one ID, as stackctl apps shows it");
+		return argc == 2;
+	}
+	for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
+		if (strcmp(argv[0], name[i]) != 0)
+			continue;
+		if (argc != 1)
+			complain("%s: what is \"%s\"? it takes options only", argv[0], argv[1]);
+		return argc == 1;
+	}
+	complain("there is no command \"%s\"; stackctl --help shows them", argv[0]);
+	return false;
+}
+
+/* Are all options for this command?  One that is passed over in silence would mislead.  Complains if not. */
+static bool options_fit(const char *command, const struct options *o)
+{
+	const struct {
+		const char *name, *commands;
+		bool given;
+	} option[] = {
+		{ "--app", "flows and listeners", o->app >= 0 },    { "--engine", "flows and stats", o->engine >= 0 },
+		{ "--state", "flows", o->state >= 0 },              { "--limit", "flows", o->limit > 0 },
+		{ "--watch", "stats", o->watch_s > 0 },             { "--count", "stats --watch", o->count > 0 },
+	};
+
+	for (unsigned i = 0; i < sizeof(option) / sizeof(option[0]); i++) {
+		if (option[i].given && strstr(option[i].commands, command) == NULL) {
+			complain("%s: is for %s, not for %s", option[i].name, option[i].commands, command);
+			return false;
+		}
+	}
+	if (o->count > 0 && o->watch_s <= 0)
+		complain("--count: wants --watch");
+	return o->count == 0 || o->watch_s > 0;
 }
 
 int main(int argc, char **argv)
@@ -155,10 +190,8 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN); /* stackd's end and stdout's: both are told by errno */
 	read_options(&o, argc, argv);
 	argv += optind;
-	if (!is_command(argc - optind, argv)) {
-		fputs(usage, stderr);
+	if (!is_command(argc - optind, argv) || !options_fit(argv[0], &o))
 		return EXIT_USAGE;
-	}
 	rc = attach_open(&a, o.socket);
 	if (rc != 0)
 		return rc;

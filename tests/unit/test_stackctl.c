@@ -745,6 +745,12 @@ START_TEST(exit_status)
 	ck_assert_int_eq(RUN(A("flows"), A("--state"), A("asleep")), EXIT_USAGE);
 	ck_assert_int_eq(RUN(A("stats"), A("--engine"), A("64")), EXIT_USAGE);
 	ck_assert_int_eq(RUN(A("stats"), A("--watch"), A("0")), EXIT_USAGE);
+	ck_assert_int_eq(RUN(A("apps"), A("--watch"), A("1")), EXIT_USAGE); /* an option of another command */
+	ck_assert_int_eq(RUN(A("listeners"), A("--limit"), A("1")), EXIT_USAGE);
+	ck_assert_int_eq(RUN(A("stats"), A("--app"), A("1")), EXIT_USAGE);
+	ck_assert_int_eq(RUN(A("stats"), A("--count"), A("1")), EXIT_USAGE);
+	ck_assert_int_eq(RUN(A("stats"), A("-s"), A("/nonexistent/sock"), A("--watch"), A("1"), A("--count"), A("1")), EXIT_NOT_RUNNING);
+	ck_assert_int_eq(RUN(A("flows"), A("-s"), A("/nonexistent/sock"), A("--app"), A("1"), A("--all")), EXIT_NOT_RUNNING);
 	ck_assert_int_eq(RUN(A("-s"), A("/nonexistent/stackd.sock"), A("apps")), EXIT_NOT_RUNNING);
 	ck_assert_int_eq(RUN(A("apps"), A("--socket"), A("/nonexistent/stackd.sock")), EXIT_NOT_RUNNING);
 }
