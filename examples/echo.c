@@ -236,6 +236,15 @@ static int ask(const struct sockaddr_in *addr)
 	return 0;
 }
 
+/* A number from 1 to max; 0 if text is none. */
+static unsigned number(const char *text, unsigned long max)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	return *text >= '0' && *text <= '9' && *end == '\0' && n <= max ? (unsigned)n : 0;
+}
+
 static int usage(void)
 {
 	fprintf(stderr, "usage: echo -l [-a ADDRESS] PORT\n       echo ADDRESS PORT\n");
@@ -256,7 +265,9 @@ int main(int argc, char **argv)
 	}
 	if (argc - optind != (server ? 1 : 2) || (!server && inet_pton(AF_INET, argv[optind], &addr.sin_addr) != 1))
 		return usage();
-	addr.sin_port = htons((uint16_t)atoi(argv[argc - 1]));
+	addr.sin_port = htons((uint16_t)number(argv[argc - 1], 65535));
+	if (addr.sin_port == 0)
+		return usage();
 	mctx = mtcp_create_context(0);
 	if (mctx == NULL) {
 		fprintf(stderr, "echo: no context: %s. %s\n", strerror(errno), mtcp_error_text());

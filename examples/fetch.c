@@ -12,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,6 +235,15 @@ static bool fetch_all(struct job *job, unsigned jobs, bool quiet)
 	return failed == 0;
 }
 
+/* A number from 1 to max; 0 if text is none. */
+static unsigned number(const char *text, unsigned long max)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	return *text >= '0' && *text <= '9' && *end == '\0' && n <= max ? (unsigned)n : 0;
+}
+
 /* http://ADDRESS[:PORT]/PATH becomes the server's address, the request and the file's name. */
 static bool url_parse(char *url)
 {
@@ -253,18 +263,18 @@ static bool url_parse(char *url)
 			     *path != '\0' ? path : "/", host) >= sizeof(request))
 		return false;
 	port = strchr(host, ':');
-	server.sin_port = htons((uint16_t)(port != NULL ? atoi(port + 1) : 80));
+	server.sin_port = htons((uint16_t)(port != NULL ? number(port + 1, 65535) : 80));
 	if (port != NULL)
 		*port = '\0';
 	path[strcspn(path, "?#")] = '\0';
 	name = *path != '\0' && strrchr(path, '/')[1] != '\0' ? strrchr(path, '/') + 1 : "index.html";
-	return inet_pton(AF_INET, host, &server.sin_addr) == 1;
+	return server.sin_port != 0 && inet_pton(AF_INET, host, &server.sin_addr) == 1;
 }
 
 static int usage(void)
 {
 	fprintf(stderr, "usage: fetch [-n TOTAL] [-c CONCURRENT] [-o DIR] [-q] http://ADDRESS[:PORT]/PATH\n"
-			"ADDRESS is a numeric IPv4 address.\n");
+			"ADDRESS is a numeric IPv4 address.  -o DIR keeps the bodies, -o - prints them; otherwise they are only counted.\n");
 	return 2;
 }
 
@@ -277,9 +287,9 @@ int main(int argc, char **argv)
 
 	while ((o = getopt(argc, argv, "n:c:o:q")) != -1) {
 		if (o == 'n')
-			total = (unsigned)atoi(optarg);
+			total = number(optarg, UINT_MAX);
 		else if (o == 'c')
-			concurrent = (unsigned)atoi(optarg);
+			concurrent = number(optarg, UINT_MAX);
 		else if (o == 'o')
 			dir = optarg;
 		else if (o == 'q')

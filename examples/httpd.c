@@ -389,18 +389,31 @@ static void *worker_run(void *arg)
 
 /* --- Start ---------------------------------------------------------------------------------------------------------------- */
 
+/* A number from 1 to max; 0 if text is none. */
+static unsigned number(const char *text, unsigned long max)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	return *text >= '0' && *text <= '9' && *end == '\0' && n <= max ? (unsigned)n : 0;
+}
+
 static int usage(void)
 {
 	fprintf(stderr, "usage: httpd [-p PORT] [-a ADDRESS] [-r ROOT] [-c CPU[,CPU...]]\n");
 	return 2;
 }
 
+/* Their number, 0 if list is none. */
 static unsigned cpus_parse(char *list, struct worker *w)
 {
 	unsigned n = 0;
 
-	for (char *p = strtok(list, ","); p != NULL && n < CPUS_MAX; p = strtok(NULL, ","))
-		w[n++].cpu = atoi(p);
+	for (char *p = strtok(list, ","); p != NULL && n < CPUS_MAX; p = strtok(NULL, ",")) {
+		w[n].cpu = (int)number(p, CPU_SETSIZE);
+		if (w[n++].cpu == 0 && strcmp(p, "0") != 0)
+			return 0;
+	}
 	return n;
 }
 
@@ -416,7 +429,7 @@ int main(int argc, char **argv)
 	address.sin_port = htons(80);
 	while ((o = getopt(argc, argv, "p:a:r:c:")) != -1) {
 		if (o == 'p')
-			address.sin_port = htons((uint16_t)atoi(optarg));
+			address.sin_port = htons((uint16_t)number(optarg, 65535));
 		else if (o == 'a' && inet_pton(AF_INET, optarg, &address.sin_addr) == 1)
 			continue;
 		else if (o == 'r')
@@ -426,7 +439,7 @@ int main(int argc, char **argv)
 		else
 			return usage();
 	}
-	if (optind != argc || workers == 0)
+	if (optind != argc || workers == 0 || address.sin_port == 0)
 		return usage();
 	root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0) {
