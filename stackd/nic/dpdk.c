@@ -102,7 +102,8 @@ static int dpdk_start(struct dpdk *d, const char *device, unsigned queues, unsig
 				if ((step = "setting its MTU", ret = set_mtu(d)) == 0)
 					step = "starting it", ret = rte_eth_dev_start(d->port);
 	if (ret) {
-		log_err("nic", "%s (%s): %s failed: %s", d->nic.name, device, step, strerror(-ret));
+		log_err("nic", "%s (%s): %s failed: %s%s", d->nic.name, device, step, strerror(-ret),
+			ret == -EPERM ? "; be root, or have CAP_NET_RAW and CAP_NET_ADMIN" : "");
 	} else {
 		set_mac(d);
 		steer(d);
