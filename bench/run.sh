@@ -16,7 +16,11 @@ while getopts n:d:c:o: option; do
 	d) SECONDS_EACH=$OPTARG ;;
 	c) CONNECTIONS=$OPTARG ;;
 	o) OUT=$OPTARG ;;
-	*) exit 2 ;;
+	*)
+		echo 'usage: ./run bench [-n ROUNDS] [-d SECONDS] [-c "CONNECTIONS..."] [-o FILE]' >&2
+		FINISHED=yes
+		exit 2
+		;;
 	esac
 done
 SERVER_CPU=0 CLIENT_CPU=1
@@ -74,11 +78,11 @@ compare()
 	for side in stackd kernel; do : >"$T/$side.tsv"; done
 	for ((round = 1; round <= ROUNDS; round++)); do
 		for side in stackd kernel; do
-			printf '\r   %s: round %s of %s, %-6s' "$1" "$round" "$ROUNDS" "$side" >&2
+			[ ! -t 2 ] || printf '\r   %s: round %s of %s, %-6s' "$1" "$round" "$ROUNDS" "$side" >&2
 			one "$side" "$2" "${3:-}" >>"$T/$side.tsv"
 		done
 	done
-	printf '\r%70s\r' '' >&2
+	[ ! -t 2 ] || printf '\r%70s\r' '' >&2
 	for side in stackd kernel; do
 		printf '%-34s %-7s %28s %20s %20s %12s %12s %6s\n' "$1" "$side" "$(spread 1 "$T/$side.tsv")" \
 			"$(spread 2 "$T/$side.tsv")" "$(spread 3 "$T/$side.tsv")" "$(spread 4 "$T/$side.tsv" | cut -d' ' -f1) %" \

@@ -88,16 +88,20 @@ demo()
 
 demo_shell()
 {
+	local sudo
+	sudo=$(command -v sudo >/dev/null && echo 'sudo ') || true
 	demo_up
 	cat <<-END
 
 		   In a second terminal:
-		     sudo ip netns exec $NSK curl -v $(url 64)
-		     sudo ip netns exec $NSK curl -o /dev/null $(url 100M)
-		     sudo ip netns exec $NSK wrk -t 1 -c 100 -d 3s $(url 64)
-		     sudo ip netns exec $NSK ping -c 3 $STACK_IP
-		     sudo $(real_program stackctl) --socket $T/stackd.sock apps
-		     sudo $(real_program stackctl) --socket $T/stackd.sock flows
+		     ${sudo}ip netns exec $NSK curl -v $(url 64)
+		     ${sudo}ip netns exec $NSK curl -o /dev/null $(url 100M)
+		     ${sudo}ip netns exec $NSK wrk -t 1 -c 100 -d 3s $(url 64)
+		     ${sudo}ip netns exec $NSK ping -c 3 $STACK_IP
+		     ${sudo}$(real_program stackctl) --socket $T/stackd.sock apps
+		     ${sudo}$(real_program stackctl) --socket $T/stackd.sock flows
+		     ${sudo}$(real_program stackctl) --socket $T/stackd.sock stats --watch 1
+		     ${sudo}$(real_program stackctl) --socket $T/stackd.sock --json apps | jq .
 		   What httpd serves is in $T/www, the logs are $T/stackd.log and $T/httpd.log.
 		   Ctrl-C ends it.
 	END
