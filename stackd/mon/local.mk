@@ -4,11 +4,17 @@
 
 stackd_core_sources += \
 	stackd/mon/arena.h stackd/mon/edit.h stackd/mon/flow.h stackd/mon/map.h stackd/mon/mon.h stackd/mon/priv.h \
-	stackd/mon/chain.c stackd/mon/edit.c stackd/mon/emit.c stackd/mon/inject.c stackd/mon/map.c stackd/mon/mon.c \
-	stackd/mon/order.c stackd/mon/out.c
+	stackd/mon/chain.c stackd/mon/edit.c stackd/mon/emit.c stackd/mon/filter.c stackd/mon/inject.c stackd/mon/lane.c \
+	stackd/mon/map.c stackd/mon/mon.c stackd/mon/order.c stackd/mon/out.c
 
 check_PROGRAMS += tests/unit/test_mon_edit
 TESTS += tests/unit/test_mon_edit
 tests_unit_test_mon_edit_SOURCES = tests/unit/test_mon_edit.c stackd/mon/edit.c stackd/mon/map.c
 tests_unit_test_mon_edit_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
 tests_unit_test_mon_edit_LDADD = $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_mon_filter
+TESTS += tests/unit/test_mon_filter
+tests_unit_test_mon_filter_SOURCES = tests/unit/test_mon_filter.c tests/unit/eal_fixture.h
+tests_unit_test_mon_filter_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_mon_filter_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS) $(PCAP_LIBS)
