@@ -95,6 +95,11 @@ struct nic *nic_dpdk_open(const char *device, const char *name, unsigned queues,
 /* Wrap inner, which then belongs to the wrapper. Both directions suffer. */
 struct nic *nic_fault_open(struct nic *inner, const struct nic_fault *f);
 
+/* A capture file, pcap or pcapng, as a port that only receives; needs neither EAL nor rights.  real: paced by the capture's time. NULL and
+ * errno with a log line. */
+struct nic *nic_pcap_open(const char *file, const char *name, bool real);
+bool nic_pcap_ended(const struct nic *n); /* false for other kinds of ports */
+
 /* A wire in memory: two ports, each receiving what the other sends, at once.  For tests; needs no EAL.  Buffers are plain
  * heap; alloc fails when `packets` are out.  nic_mem_out counts those out. */
 int nic_mem_pair(struct nic *end[2], unsigned packets, uint16_t mtu);

@@ -40,6 +40,7 @@ struct pkt {
 	uint8_t *data; /* first byte of the Ethernet frame */
 	uint32_t len;  /* bytes of the frame */
 	uint32_t room; /* bytes from data to the end of the buffer */
+	uint32_t cut;  /* bytes that were on the wire behind these, and a capture does not hold */
 	struct nic *nic;
 	void *buf; /* the backend's own */
 
@@ -56,7 +57,7 @@ struct pkt {
 	struct pkt_tcp tcp;
 
 	void *conn;       /* what flow_lookup() found */
-	uint64_t when_us; /* arrival; for a delaying port: departure */
+	uint64_t when_us; /* arrival (of a replay: the capture's time); for a delaying port: departure */
 	struct pkt *next; /* for whoever queues it */
 };
 
