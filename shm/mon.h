@@ -87,12 +87,12 @@ struct mon_range {
 
 /* Table entry of a chunk. */
 struct mon_chunk {
-	uint64_t owner;  /* serial << 1 | side; 0: nobody's, or changing.  Read it before and after the copy */
-	uint32_t number; /* stream offset / MON_CHUNK; MON_NONE: an index chunk */
+	uint64_t owner;  /* serial << 1 | side; 0: nobody's, or changing */
+	uint32_t number; /* low half of stream offset / MON_CHUNK; MON_NONE and no ranges: an index chunk */
 	uint16_t ranges; /* entries of range[], sorted, with holes between them */
-	uint16_t pad;
+	uint16_t version; /* seqlock of the ranges: odd while they change otherwise than by growth of the last */
 	struct mon_range range[MON_RANGES];
-	uint64_t pad2;
+	uint64_t turn; /* no two owners of any chunk have the same; read it before and after the copy */
 };
 static_assert(sizeof(struct mon_chunk) == SHM_LINE, "an entry is a cache line");
 
@@ -132,7 +132,8 @@ struct mon_rec {
 	uint64_t born_us; /* CLOCK_REALTIME, or the capture's */
 	uint64_t pkts;
 	struct mon_side side[2];
-	uint64_t pad2[6];
+	uint64_t turn; /* of the chunk that its streams got last */
+	uint64_t pad2[5];
 };
 static_assert(sizeof(struct mon_rec) % SHM_LINE == 0, "layout");
 

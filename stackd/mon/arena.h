@@ -31,7 +31,8 @@ uint32_t arena_open(struct arena *a, uint64_t serial, uint64_t born_us);
  * (records freed longest ago are used first). */
 void arena_close(struct arena *a, uint32_t rec);
 
-/* The private view of one side's record, to be changed between arena_change() and arena_changed(), which make the seqlock odd and even. */
+/* A copy of a record, to be changed by the caller: all but serial, head, where and turn.  arena_changed() stores it under the seqlock.
+ * Nothing else may be asked of the arena in between. */
 struct mon_rec *arena_change(struct arena *a, uint32_t rec);
 void arena_changed(struct arena *a, uint32_t rec);
 
