@@ -92,6 +92,7 @@ void ctl_lost(struct shim_ctx *c, const char *why)
 	snprintf(c->why, sizeof(c->why), "%s", why);
 	shim_notice("context %d is detached: %s", c->cpu, why);
 	epoll_ctl(c->epfd, EPOLL_CTL_DEL, c->ctl, NULL);
+	mon_lost(c);
 	for (uint32_t fd = 0; fd < c->max_fds; fd++) {
 		struct shim_sock *s = c->fds[fd];
 
@@ -121,6 +122,11 @@ void ctl_poll(struct shim_ctx *c)
 
 int ctl_call(struct shim_ctx *c, uint32_t type, const void *body, size_t size, uint32_t *value)
 {
+	return ctl_call_fd(c, type, body, size, value, NULL);
+}
+
+int ctl_call_fd(struct shim_ctx *c, uint32_t type, const void *body, size_t size, uint32_t *value, int *fd)
+{
 	uint64_t deadline = shim_now_us() + ANSWER_US;
 	uint32_t id = ++c->rpc_id;
 	struct ctl_msg m;
@@ -139,6 +145,8 @@ int ctl_call(struct shim_ctx *c, uint32_t type, const void *body, size_t size, u
 			return -ESHUTDOWN;
 		}
 		if (m.head.type == CTL_REPLY && m.head.id == id && m.body_size == sizeof(m.reply)) {
+			if (fd != NULL && m.fds == 1)
+				*fd = take_fd(&m, 0);
 			ctl_close_fds(&m);
 			if (value != NULL)
 				*value = m.reply.value;
@@ -281,6 +289,9 @@ static void take_unasked(struct shim_ctx *c, struct ctl_msg *m)
 			c->lane[m->segment.engine].asked = false;
 			c->lane[m->segment.engine].denied_us = shim_now_us();
 		}
+		break;
+	case CTL_MON_LANE:
+		mon_take_lane(c, m);
 		break;
 	case CTL_DETACHED:
 		m->refused.text[SHM_TEXT_MAX - 1] = '\0';

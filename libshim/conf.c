@@ -63,7 +63,7 @@ static const struct key {
 	{ "stackd_socket", TEXT, offsetof(struct shim_conf, socket), sizeof(((struct shim_conf *)0)->socket), 0, NULL },
 	{ "nb_mem_channels", IGNORE, 0, 0, 0, "stackd owns the memory" },
 	{ "forward", IGNORE, 0, 0, 0, "stackd's ports say what they forward" },
-	{ "no_ring_buffers", IGNORE, 0, 0, 0, "stackd decides" },
+	{ "no_ring_buffers", INT, offsetof(struct shim_conf, no_buffers), 0, 0, NULL },
 	{ "mos_log", IGNORE, 0, 0, 0, "stackd has its own log" },
 	{ "stat_print", IGNORE, 0, 0, 0, "stackctl shows statistics" },
 	{ "port", IGNORE, 0, 0, 0, "stackd owns the ports" },

@@ -40,14 +40,12 @@ static int open_fds(struct shim_ctx *c);
 static void close_fds(struct shim_ctx *c);
 static void farewell(struct shim_ctx *c);
 static void release(struct shim_ctx *c);
-static bool alive(const struct shim_ctx *c);
 static bool news(const struct shim_ctx *c);
 static bool spin(struct shim_ctx *c);
 static int follow(struct shim_ctx *c, uint64_t deadline_us);
 static int lead(struct shim_ctx *c, uint64_t deadline_us);
 static int sleep_ms(const struct shim_ctx *c, uint64_t deadline_us);
 static void woken(struct shim_ctx *c, const struct epoll_event *e, int n);
-static void publish(struct shim_ctx *c);
 static void fork_install(void);
 
 mctx_t mtcp_create_context(int cpu)
@@ -96,13 +94,21 @@ int mtcp_destroy_context(mctx_t mctx)
 	atomic_store(&c->state, CTX_ENDING);
 	while (c->inside > 0) { /* waiters see the state and leave */
 		c->changed = true;
-		publish(c);
+		shim_publish(c);
 		pthread_cond_wait(&c->turn, &c->lock);
 	}
-	farewell(c);
-	release(c);
+	if (!mon_leaves(c)) {
+		mon_stop(c);
+		shim_end(c);
+	}
 	pthread_mutex_unlock(&c->lock);
 	return 0;
+}
+
+void shim_end(struct shim_ctx *c)
+{
+	farewell(c);
+	release(c);
 }
 
 int mtcp_destroy(void)
@@ -113,7 +119,7 @@ int mtcp_destroy(void)
 	c = contexts;
 	pthread_mutex_unlock(&list_lock);
 	for (; c != NULL; c = c->next) { /* the list only grows at its head */
-		if (alive(c))
+		if (shim_alive(c))
 			mtcp_destroy_context((mctx_t)c);
 	}
 	return 0;
@@ -172,9 +178,9 @@ struct shim_ctx *shim_enter(struct mtcp_context *m)
 {
 	struct shim_ctx *c = (struct shim_ctx *)m;
 
-	if (c != NULL && alive(c)) {
+	if (c != NULL && shim_alive(c)) {
 		pthread_mutex_lock(&c->lock);
-		if (alive(c))
+		if (shim_alive(c))
 			return c;
 		pthread_mutex_unlock(&c->lock);
 	}
@@ -185,21 +191,26 @@ struct shim_ctx *shim_enter(struct mtcp_context *m)
 ssize_t shim_leave(struct shim_ctx *c, ssize_t r)
 {
 	lane_ring(c);
-	publish(c);
+	shim_publish(c);
 	if (r == -ESHUTDOWN && c->down)
 		shim_text("%s", c->why);
 	pthread_mutex_unlock(&c->lock);
 	return shim_ret(r);
 }
 
-static bool alive(const struct shim_ctx *c)
+bool shim_alive(const struct shim_ctx *c)
 {
 	return atomic_load_explicit(&c->state, memory_order_acquire) == CTX_LIVE &&
-	       c->fork_gen == atomic_load_explicit(&fork_gen, memory_order_relaxed);
+	       !shim_forked(c);
+}
+
+bool shim_forked(const struct shim_ctx *c)
+{
+	return c->fork_gen != atomic_load_explicit(&fork_gen, memory_order_relaxed);
 }
 
 /* Waiters in other threads shall look again. */
-static void publish(struct shim_ctx *c)
+void shim_publish(struct shim_ctx *c)
 {
 	if (!c->changed)
 		return;
@@ -239,7 +250,7 @@ static int follow(struct shim_ctx *c, uint64_t deadline_us)
 	struct timespec t = { .tv_sec = (time_t)(deadline_us / 1000000), .tv_nsec = (long)(deadline_us % 1000000) * 1000 };
 
 	lane_ring(c);
-	publish(c);
+	shim_publish(c);
 	c->followers++;
 	if (deadline_us == UINT64_MAX)
 		pthread_cond_wait(&c->turn, &c->lock);
@@ -255,7 +266,7 @@ static int lead(struct shim_ctx *c, uint64_t deadline_us)
 	int n, err = 0;
 
 	lane_ring(c);
-	publish(c);
+	shim_publish(c);
 	if (spin(c))
 		return 0;
 	if (!shim_arm(c)) {
@@ -467,6 +478,7 @@ static void farewell(struct shim_ctx *c)
 /* Give back all it holds; the shell stays, its lock is held or nobody knows it yet. */
 static void release(struct shim_ctx *c)
 {
+	mon_free(c);
 	fds_destroy(c);
 	ctl_detach(c);
 	rss_destroy(c);
@@ -484,10 +496,12 @@ static void release(struct shim_ctx *c)
 static void fork_prepare(void)
 {
 	pthread_mutex_lock(&list_lock);
+	mon_defs_lock();
 }
 
 static void fork_parent(void)
 {
+	mon_defs_unlock();
 	pthread_mutex_unlock(&list_lock);
 }
 
@@ -507,8 +521,10 @@ static void fork_child(void)
 			close(c->wake);
 		close_fds(c);
 		ep_close_kernel(c);
+		mon_fork_child(c);
 	}
 	contexts = NULL;
+	mon_defs_unlock();
 	pthread_mutex_unlock(&list_lock);
 }
 

@@ -180,6 +180,8 @@ static int item_add(struct shim_ctx *c, struct shim_epoll *ep, struct shim_sock 
 {
 	struct shim_item *i;
 
+	if (s->kind == KIND_WATCH || s->kind == KIND_ACT)
+		return -EPERM; /* they have callbacks instead; as epoll(7) says of regular files */
 	if (s->kind == KIND_EPOLL && reaches(c, (struct shim_epoll *)s, &ep->s, 0))
 		return -ELOOP;
 	i = calloc(1, sizeof(*i));
@@ -320,6 +322,9 @@ uint32_t ep_ready(const struct shim_ctx *c, const struct shim_sock *s)
 		return stream_ready(c, (const struct shim_stream *)s);
 	case KIND_PIPE:
 		return pipe_ready((const struct shim_pipe *)s);
+	case KIND_WATCH:
+	case KIND_ACT:
+		return 0;
 	default:
 		ep = (const struct shim_epoll *)s;
 		for (const struct shim_item *i = ep->first; i != NULL; i = i->next) {

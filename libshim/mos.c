@@ -113,7 +113,7 @@ int mtcp_socket(mctx_t mctx, int domain, int type, int protocol)
 		return (int)shim_leave(c, sock_create(c, domain, flags));
 	case MOS_SOCK_MONITOR_STREAM:
 	case MOS_SOCK_MONITOR_RAW:
-		return (int)shim_leave(c, domain == AF_INET || domain == AF_INET6 ? -EOPNOTSUPP : -EAFNOSUPPORT);
+		return (int)shim_leave(c, mon_socket(c, domain, (type & ~flags) == MOS_SOCK_MONITOR_RAW));
 	default:
 		return (int)shim_leave(c, -EINVAL);
 	}

@@ -57,15 +57,21 @@ static int do_ioctl(struct shim_ctx *c, int fd, int request, void *argp);
 
 int mtcp_getsockopt(mctx_t mctx, int sockid, int level, int optname, void *optval, socklen_t *optlen)
 {
-	struct shim_ctx *c = shim_enter(mctx);
+	struct shim_ctx *c;
 
+	if (level == SOL_MON)
+		return mon_getsockopt(mctx, sockid, optname, optval, optlen);
+	c = shim_enter(mctx);
 	return c == NULL ? -1 : (int)shim_leave(c, do_get(c, sockid, level, optname, optval, optlen));
 }
 
 int mtcp_setsockopt(mctx_t mctx, int sockid, int level, int optname, const void *optval, socklen_t optlen)
 {
-	struct shim_ctx *c = shim_enter(mctx);
+	struct shim_ctx *c;
 
+	if (level == SOL_MON)
+		return mon_setsockopt(mctx, sockid, optname, optval, optlen);
+	c = shim_enter(mctx);
 	return c == NULL ? -1 : (int)shim_leave(c, do_set(c, sockid, level, optname, optval, optlen));
 }
 
@@ -100,8 +106,6 @@ static int do_get(struct shim_ctx *c, int fd, int level, int name, void *val, so
 		return err;
 	if (val == NULL || len == NULL)
 		return -EFAULT;
-	if (level == SOL_MON)
-		return -ENOTSOCK;
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return get_congestion(st, val, len);
 	if (level == SOL_SOCKET && name == SO_LINGER)
@@ -198,8 +202,6 @@ static int do_set(struct shim_ctx *c, int fd, int level, int name, const void *v
 		return err;
 	if (val == NULL)
 		return -EFAULT;
-	if (level == SOL_MON)
-		return -ENOTSOCK;
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return set_congestion(c, st, val, len);
 	if (level == SOL_SOCKET && name == SO_LINGER)
@@ -315,8 +317,8 @@ static int do_ioctl(struct shim_ctx *c, int fd, int request, void *argp)
 		return -EBADF;
 	if (argp == NULL)
 		return -EFAULT;
-	if (s->kind == KIND_EPOLL)
-		return -EINVAL;
+	if (s->kind != KIND_STREAM && s->kind != KIND_PIPE)
+		return s->kind == KIND_EPOLL ? -EINVAL : -ENOTSOCK;
 	switch ((unsigned)request) {
 	case FIONBIO:
 		memcpy(&v, argp, sizeof(v));

@@ -11,7 +11,7 @@
  *   stream.c   bytes in and out, shutdown, close                  lane.c     commands out, events in
  *   epoll.c    readiness, epoll, poll                             pipe.c     pipes
  *   conf.c     mtcp.conf, mos.conf, getconf, setconf              rss.c      steering, source address pools
- *   mos.c      what mOS names or numbers otherwise                monitor.c  monitor calls
+ *   mos.c      what mOS names or numbers otherwise                mon*.c     the monitor half: see mon.h
  *   error.c    errno, sentences, notices                          util.c     hashes and words for mOS programs
  *
  * Thread-safety: everything in a context is under its lock, which is given up only while a call waits; after a wait nothing
@@ -64,6 +64,8 @@ enum shim_kind {
 	KIND_STREAM,
 	KIND_EPOLL,
 	KIND_PIPE,
+	KIND_WATCH, /* monitor sockets: of the program ... */
+	KIND_ACT,   /* ... and of one flow */
 };
 
 /* What every id names. */
@@ -209,6 +211,7 @@ enum ctx_state {
 };
 
 struct rss_pool;
+struct shim_mon;
 
 struct shim_ctx {
 	int cpu; /* all that a program sees; must be first */
@@ -236,9 +239,11 @@ struct shim_ctx {
 	struct shim_sock **fds;
 	uint64_t *fd_used; /* bitmap */
 	uint32_t max_fds, fd_gen, conns;
+	uint32_t fd_low; /* no word of the bitmap before this one has a free bit */
 	uint32_t zombies; /* closed connections whose last word has not come */
 	uint32_t rcvbuf, sndbuf; /* from the configuration; 0: stackd's */
 	struct rss_pool *pools;
+	struct shim_mon *mon; /* NULL until there is a monitor socket or a timer */
 };
 
 /* --- error.c ------------------------------------------------------------------------------------------------------------ */
@@ -254,6 +259,13 @@ struct mtcp_context;
 struct shim_ctx *shim_enter(struct mtcp_context *m);
 /* Ring, tell other waiters, unlock.  Returns shim_ret(r). */
 ssize_t shim_leave(struct shim_ctx *c, ssize_t r);
+bool shim_alive(const struct shim_ctx *c);
+/* Does this process have the context from its parent only? */
+bool shim_forked(const struct shim_ctx *c);
+/* Tell other waiters, lock held. */
+void shim_publish(struct shim_ctx *c);
+/* The end of a context whose state is CTX_ENDING; lock held. */
+void shim_end(struct shim_ctx *c);
 /* Give up the lock until something may have changed.  0, -ETIMEDOUT, -EINTR, -ESHUTDOWN (stackd is gone), -EBADF (the context is
  * being destroyed).  deadline_us: shim_now_us() time, UINT64_MAX: never. */
 int shim_wait(struct shim_ctx *c, uint64_t deadline_us);
@@ -275,6 +287,8 @@ void ctl_detach(struct shim_ctx *c);
 void ctl_poll(struct shim_ctx *c);
 /* Ask and wait for the answer: 0 or -errno. */
 int ctl_call(struct shim_ctx *c, uint32_t type, const void *body, size_t size, uint32_t *value);
+/* The same; a descriptor that comes with the answer goes to *fd. */
+int ctl_call_fd(struct shim_ctx *c, uint32_t type, const void *body, size_t size, uint32_t *value, int *fd);
 /* Tell; nobody waits for the answer. */
 void ctl_tell(struct shim_ctx *c, uint32_t type, const void *body, size_t size);
 /* Ask for another segment of class B unless one is under way or was refused just now. */
@@ -380,6 +394,27 @@ uint32_t pipe_ready(const struct shim_pipe *p);
 size_t pipe_unread(const struct shim_pipe *p);
 void pipe_close(struct shim_ctx *c, struct shim_pipe *p);
 
+/* --- mon*.c: what the rest of the library calls; c->mon may be NULL.  Under the lock unless said otherwise. ----------------- */
+int mon_socket(struct shim_ctx *c, int domain, bool raw);
+/* A monitor socket's id was given back. */
+void mon_close(struct shim_ctx *c, struct shim_sock *s);
+/* RST to both ends of a flow. */
+int mon_reset(struct shim_ctx *c, struct shim_sock *s);
+void mon_take_lane(struct shim_ctx *c, struct ctl_msg *m);
+/* stackd is gone: the callback thread empties its rings and ends. */
+void mon_lost(struct shim_ctx *c);
+/* The context is being destroyed.  True: from within a callback; the callback thread does the rest when the callback has returned. */
+bool mon_leaves(struct shim_ctx *c);
+/* End the callback thread and wait for it; gives up the lock meanwhile. */
+void mon_stop(struct shim_ctx *c);
+void mon_free(struct shim_ctx *c);
+void mon_fork_child(struct shim_ctx *c); /* no lock: one thread is left */
+void mon_defs_lock(void);                /* fork() must not find the events half made */
+void mon_defs_unlock(void);
+/* SOL_MONSOCKET; they lock by themselves. */
+int mon_getsockopt(struct mtcp_context *m, int sock, int name, void *val, socklen_t *len);
+int mon_setsockopt(struct mtcp_context *m, int sock, int name, const void *val, socklen_t len);
+
 /* --- conf.c ------------------------------------------------------------------------------------------------------------- */
 enum {
 	CONF_APPS = 20,
@@ -388,6 +423,7 @@ enum {
 
 struct shim_conf {
 	int num_cores, max_concurrency, max_num_buffers, rcvbuf, sndbuf, timewait_ms, timeout_ms;
+	int no_buffers; /* monitors want no streams */
 	uint64_t cpu_mask;
 	char socket[108];
 	int apps;

@@ -118,16 +118,17 @@ void fds_destroy(struct shim_ctx *c)
 	free(c->fd_used);
 	c->fds = NULL;
 	c->fd_used = NULL;
-	c->max_fds = 0;
+	c->max_fds = c->fd_low = 0;
 }
 
 int fds_add(struct shim_ctx *c, struct shim_sock *s)
 {
-	for (uint32_t w = 0; w < (c->max_fds + 63) / 64; w++) {
+	for (uint32_t w = c->fd_low; w < (c->max_fds + 63) / 64; w++) {
 		uint32_t fd;
 
 		if (c->fd_used[w] == UINT64_MAX)
 			continue;
+		c->fd_low = w;
 		fd = w * 64 + (uint32_t)__builtin_ctzll(~c->fd_used[w]);
 		c->fd_used[w] |= (uint64_t)1 << fd % 64;
 		c->fds[fd] = s;
@@ -145,6 +146,8 @@ void fds_remove(struct shim_ctx *c, struct shim_sock *s)
 {
 	c->fds[s->fd] = NULL;
 	c->fd_used[s->fd / 64] &= ~((uint64_t)1 << s->fd % 64);
+	if ((uint32_t)s->fd / 64 < c->fd_low)
+		c->fd_low = (uint32_t)s->fd / 64;
 	s->fd = -1;
 }
 

@@ -569,6 +569,8 @@ void sock_close(struct shim_ctx *c, struct shim_sock *s, bool abort)
 		ep_close(c, (struct shim_epoll *)s);
 	else if (s->kind == KIND_PIPE)
 		pipe_close(c, (struct shim_pipe *)s);
+	else if (s->kind == KIND_WATCH || s->kind == KIND_ACT)
+		mon_close(c, s);
 	else
 		stream_close(c, st, abort ? 0 : st->opts != NULL ? st->opts->linger_s : -1);
 }
@@ -576,8 +578,12 @@ void sock_close(struct shim_ctx *c, struct shim_sock *s, bool abort)
 static int do_reset(struct shim_ctx *c, int fd)
 {
 	int err = 0;
-	struct shim_stream *st = fds_stream(c, fd, &err);
+	struct shim_sock *s = fds_get(c, fd);
+	struct shim_stream *st;
 
+	if (s != NULL && s->kind == KIND_ACT)
+		return mon_reset(c, s);
+	st = fds_stream(c, fd, &err);
 	if (st == NULL)
 		return err;
 	if (st->s.state != ST_OPEN && st->s.state != ST_CONNECTING)

@@ -24,18 +24,16 @@ static int create(struct region *r, enum region_class class, size_t size, const 
 static int fill(struct region *r, size_t size, bool sparse);
 static int check(enum region_class class, size_t size, int fd);
 static int seals_of(enum region_class class);
-static size_t round_up(size_t size);
+static size_t round_up(size_t size, size_t max);
 
 int region_create(struct region *r, enum region_class class, size_t size, const char *name)
 {
-	return create(r, class, round_up(size), name, false);
+	return create(r, class, round_up(size, REGION_SIZE_MAX), name, false);
 }
 
 int region_create_sparse(struct region *r, size_t size, const char *name)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-	return create(r, REGION_A, size > REGION_SPARSE_MAX ? 0 : (size + page - 1) / page * page, name, true);
+	return create(r, REGION_A, round_up(size, REGION_SPARSE_MAX), name, true);
 }
 
 int region_attach(struct region *r, enum region_class class, size_t size, int fd)
@@ -45,7 +43,7 @@ int region_attach(struct region *r, enum region_class class, size_t size, int fd
 	int rc;
 
 	*r = (struct region){ .fd = -1 };
-	size = round_up(size);
+	size = round_up(size, class == REGION_A ? REGION_SPARSE_MAX : REGION_SIZE_MAX);
 	rc = check(class, size, fd);
 	if (rc != 0)
 		goto close;
@@ -163,9 +161,9 @@ static int seals_of(enum region_class class)
 }
 
 /* 0 for sizes that cannot be. */
-static size_t round_up(size_t size)
+static size_t round_up(size_t size, size_t max)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
-	return size > REGION_SIZE_MAX ? 0 : (size + page - 1) / page * page;
+	return size > max ? 0 : (size + page - 1) / page * page;
 }

@@ -152,7 +152,8 @@ static void message(struct sd_client *c, const struct ctl_msg *m)
 		}
 		break;
 	default:
-		ck_abort_msg("message %u", m->head.type);
+		if (d->conf.monitor == NULL || !d->conf.monitor(c, m, d->conf.monitor_arg))
+			ck_abort_msg("message %u", m->head.type);
 	}
 	pthread_cond_broadcast(&d->turn);
 }

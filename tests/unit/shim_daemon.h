@@ -26,7 +26,12 @@ enum {
 	SD_SEGS = 8,
 };
 
+struct sd_client;
+
 struct sd_conf {
+	/* CTL_MON_*; true: it was for it.  Under the daemon's lock (shim_monitor.h) */
+	bool (*monitor)(struct sd_client *c, const struct ctl_msg *m, void *arg);
+	void *monitor_arg;
 	unsigned engines;  /* 0: 1 */
 	unsigned slots;    /* 0: 256 */
 	unsigned spin_us;

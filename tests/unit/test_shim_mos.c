@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the mOS headers bind otherwise: event bits, configuration, kinds of sockets, monitor calls, helpers.
+ * What the mOS headers bind otherwise: event bits, configuration, kinds of sockets, helpers.
  */
 #define _GNU_SOURCE 1
 #include <check.h>
@@ -49,8 +49,6 @@ START_TEST(sockets)
 	fd = mtcp_socket(m, AF_INET, SOCK_STREAM, 0);
 	ck_assert_int_eq(fd, 0);
 	ck_assert_int_eq(mtcp_socket(m, AF_INET, MOS_SOCK_STREAM, 0), 1);
-	FAILS(mtcp_socket(m, AF_INET, MOS_SOCK_MONITOR_STREAM, 0), EOPNOTSUPP);
-	FAILS(mtcp_socket(m, AF_INET, MOS_SOCK_MONITOR_RAW, 0), EOPNOTSUPP);
 	FAILS(mtcp_socket(m, AF_UNIX, MOS_SOCK_MONITOR_RAW, 0), EAFNOSUPPORT);
 	FAILS(mtcp_socket(m, AF_INET, MOS_SOCK_EPOLL, 0), EINVAL);
 	FAILS(mtcp_socket(NULL, AF_INET, SOCK_STREAM, 0), EACCES);
@@ -141,58 +139,6 @@ START_TEST(configuration)
 }
 END_TEST
 
-static void cb4(mctx_t mctx, int sock, int side, event_t event)
-{
-	(void)mctx;
-	(void)sock;
-	(void)side;
-	(void)event;
-}
-
-static void cb5(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
-{
-	(void)arg;
-	cb4(mctx, sock, side, event);
-}
-
-static bool filter(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
-{
-	cb5(mctx, sock, side, event, arg);
-	return true;
-}
-
-/* They are there, and say that they cannot. */
-START_TEST(monitor_calls)
-{
-	union monitor_filter f = { .raw_pkt_filter = NULL };
-	struct pkt_info p;
-	char b[8];
-
-	up();
-	FAILS(mtcp_bind_monitor_filter(m, 0, &f), EOPNOTSUPP);
-	FAILS(mtcp_register_callback(m, 0, MOS_ON_PKT_IN, MOS_HK_SND, cb4), EOPNOTSUPP);
-	FAILS(mtcp_register_callback(m, 0, MOS_ON_PKT_IN, MOS_HK_SND, cb5), EOPNOTSUPP);
-	FAILS(mtcp_register_callback(m, 0, MOS_ON_PKT_IN, MOS_HK_SND, NULL), EOPNOTSUPP);
-	FAILS(mtcp_unregister_callback(m, 0, MOS_ON_PKT_IN, MOS_HK_SND), EOPNOTSUPP);
-	FAILS(mtcp_settimer(m, 0, NULL, cb4), EOPNOTSUPP);
-	FAILS(mtcp_settimer(m, 0, NULL, cb5), EOPNOTSUPP);
-	FAILS(mtcp_raise_event(m, 1), EOPNOTSUPP);
-	FAILS((int)mtcp_peek(m, 0, 0, b, 8), EOPNOTSUPP);
-	FAILS((int)mtcp_ppeek(m, 0, 0, b, 8, 0), EOPNOTSUPP);
-	FAILS(mtcp_getlastpkt(m, 0, 0, &p), EOPNOTSUPP);
-	FAILS(mtcp_setlastpkt(m, 0, 0, 0, NULL, 0, MOS_DROP), EOPNOTSUPP);
-	FAILS(mtcp_sendpkt(m, 0, &p), EOPNOTSUPP);
-	FAILS(mtcp_cb_stop(m, 0, 0), EOPNOTSUPP);
-	FAILS(mtcp_cb_dropcurpkt(m), EOPNOTSUPP);
-	ck_assert_uint_eq(mtcp_define_event(MOS_ON_PKT_IN, filter, NULL), MOS_NULL_EVENT);
-	ck_assert_uint_eq(mtcp_alloc_event(MOS_ON_PKT_IN), MOS_NULL_EVENT);
-	ck_assert_ptr_null(mtcp_get_uctx(m, 0));
-	ck_assert_uint_eq(mtcp_cb_get_ts(m), 0);
-	FAILS(mtcp_raise_event(NULL, 1), EACCES);
-	down();
-}
-END_TEST
-
 static void *stop_stackd(void *arg)
 {
 	struct sd_lane *lane = arg;
@@ -264,7 +210,6 @@ int main(void)
 	tcase_add_test(t, sockets);
 	tcase_add_test(t, readiness);
 	tcase_add_test(t, configuration);
-	tcase_add_test(t, monitor_calls);
 	tcase_add_test(t, join_ends_with_stackd);
 	tcase_add_test(t, hashes);
 	tcase_add_test(t, words);

@@ -2,8 +2,8 @@
  *
  * The monitor half of mOS 0.3: flows of others, seen from the middle.
  *
- * In this version the library has every call below, and each fails with errno EOPNOTSUPP (a pointer: NULL, an event: MOS_NULL_EVENT);
- * so does mtcp_socket() for the monitor types.  What is declared here is final.
+ * Callbacks, filters and timers run on a thread of the context's own, one at a time.  Calls marked [cb] may be made from there
+ * alone: EPERM elsewhere.  mos_api(3) begins the manual.
  *
  * May be included beside <netinet/tcp.h>, before or after it.  The names of the states (TCP_ESTABLISHED ...) are those of mOS, whose
  * values differ from the system's.
@@ -90,24 +90,39 @@ int mtcp_unregister_callback(mctx_t mctx, int sock, event_t event, int hook);
 
 event_t mtcp_define_event(event_t parent, filter_t filter, filter_arg_t *arg);
 event_t mtcp_alloc_event(event_t parent);
+/* [cb] The event must be one of mtcp_alloc_event(), below the event that is being told. */
 int mtcp_raise_event(mctx_t mctx, event_t event);
 
+/* [cb] */
 void mtcp_set_uctx(mctx_t mctx, int sock, void *uctx);
 void *mtcp_get_uctx(mctx_t mctx, int sock);
 
-/* Waits until the context has ended: destroyed, or left by stackd. */
+/* Waits until there is nothing more to come: the context is destroyed, stackd has gone, or its traffic (a capture file) has ended. */
 void mtcp_app_join(mctx_t mctx);
 
-/* Microseconds at the packet, or the loop, that is being looked at. */
+/* [cb] Microseconds at the packet, or the event, that is being looked at. */
 uint32_t mtcp_cb_get_ts(mctx_t mctx);
 
 /* --- Streams ----------------------------------------------------------------------------------------------------------- */
 
+/* [cb] The next bytes: how many; 0: nothing new; -(bytes that were lost) and ENODATA, after which it goes on behind them. */
 ssize_t mtcp_peek(mctx_t mctx, int sock, int side, char *buf, size_t len);
+/* [cb] Bytes at a stream offset, whether in order or not; the next mtcp_peek() is not affected. */
 ssize_t mtcp_ppeek(mctx_t mctx, int sock, int side, char *buf, size_t count, uint64_t off);
+/* [cb] As mtcp_peek(), without a copy: *ptr has as many bytes as it returns.  mtcp_peek_advance() consumes them, and says by -1 and ENODATA
+ * that they have been overwritten meanwhile, so that what was read may have been anything. */
+ssize_t mtcp_peek_ptr(mctx_t mctx, int sock, int side, const char **ptr);
+ssize_t mtcp_peek_advance(mctx_t mctx, int sock, int side, size_t len);
 
-/* side MOS_SIDE_CLI or MOS_SIDE_SVR: *addrlen 16; MOS_SIDE_BOTH: 32, client first.  Not for end sockets: EPERM. */
+/* [cb] side MOS_SIDE_CLI or MOS_SIDE_SVR: *addrlen 16; MOS_SIDE_BOTH: 32, client first.  IPv6: 28 or more for each, twice that for both.
+ * Not for end sockets: EPERM. */
 int mtcp_getpeername(mctx_t mctx, int sock, struct sockaddr *addr, socklen_t *addrlen, int side) __asm__("mtcp_getpeername__mos");
+
+/* The socket of a flow that `sock' watches, by its two ends in either order; ENOENT. */
+int mtcp_getsockid_bytuple(mctx_t mctx, int sock, const struct sockaddr *one, const struct sockaddr *other, socklen_t addrlen);
+
+/* Before the first monitor socket: a capture file waits for this program rather than run ahead of it. */
+int mtcp_monitor_lossless(mctx_t mctx);
 
 /* --- Packets ----------------------------------------------------------------------------------------------------------- */
 
@@ -149,9 +164,14 @@ enum {
 	MOS_INSERT = 0x200
 };
 
+/* [cb] ENODATA: what is being told has no packet.  What pkt points at is good until the callback returns. */
 int mtcp_getlastpkt(mctx_t mctx, int sock, int side, struct pkt_info *pkt);
+/* [cb] Inline monitors.  One of MOS_DROP, MOS_OVERWRITE, MOS_CHOMP, MOS_INSERT with one region, or checksums alone. */
 int mtcp_setlastpkt(mctx_t mctx, int sock, int side, off_t offset, byte *data, uint16_t datalen, int option);
+/* [cb] Inline monitors: a segment like pkt; headers that pkt lacks are those of the packet at hand. */
 int mtcp_sendpkt(mctx_t mctx, int sock, const struct pkt_info *pkt);
+/* Inline monitors, any thread: a whole frame. */
+int mtcp_sendpkt_raw(mctx_t mctx, int sock, const uint8_t *frame, int len);
 int mtcp_cb_stop(mctx_t mctx, int sock, int side);
 int mtcp_cb_dropcurpkt(mctx_t mctx);
 

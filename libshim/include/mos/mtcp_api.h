@@ -73,8 +73,7 @@ int mtcp_getconf(struct mtcp_conf *conf) __asm__("mtcp_getconf__mos");
 /* Takes over num_cores, max_concurrency, rcvbuf_size, sndbuf_size, tcp_timewait, tcp_timeout as they are: call mtcp_getconf first. */
 int mtcp_setconf(const struct mtcp_conf *conf) __asm__("mtcp_setconf__mos");
 
-/* type: SOCK_STREAM, MOS_SOCK_STREAM (non-blocking sockets), MOS_SOCK_MONITOR_STREAM, MOS_SOCK_MONITOR_RAW (EOPNOTSUPP in this
- * version). */
+/* type: SOCK_STREAM, MOS_SOCK_STREAM (non-blocking sockets), MOS_SOCK_MONITOR_STREAM, MOS_SOCK_MONITOR_RAW. */
 int mtcp_socket(mctx_t mctx, int domain, int type, int protocol) __asm__("mtcp_socket__mos");
 
 #ifdef __cplusplus
