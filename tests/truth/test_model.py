@@ -270,8 +270,8 @@ class Windows(Case):
         self.direction(got['c2s'], b'abcd')
 
     def test_t3_text_behind_the_fin(self):
-        got = one(*HANDSHAKE, seg(S, 'A', 901, 101, window=2), seg(C, 'PA', 101, 901, b'abcdef'), seg(S, 'A', 901, 103, window=9),
-                  seg(C, 'FA', 104, 901), seg(S, 'A', 901, 107))
+        got = one(*HANDSHAKE, seg(S, 'A', 901, 101, window=2), seg(C, 'PFA', 101, 901, b'abcdef'), seg(S, 'A', 901, 103, window=9),
+                  seg(C, 'FA', 104, 901), seg(S, 'A', 901, 108))
         self.direction(got['c2s'], b'abc', ooo=1)
 
     def test_t3_fin_at_the_edge(self):
@@ -369,6 +369,7 @@ class Reset(Case):
         self.assertFalse(self.is_valid(seg(C, 'S', 100), seg(C, 'S', 500), seg(S, 'RA', 0, 500)))
         self.assertTrue(self.is_valid(seg(C, 'PA', 7, 500, b'x'), seg(S, 'R', 500)))
         self.assertFalse(self.is_valid(seg(C, 'PA', 7, 500, b'x'), seg(S, 'R', 499)))
+        self.assertFalse(self.is_valid(seg(C, 'PA', 7, 500, b'x'), seg(S, 'R', 500 + 2**30)))
         self.assertTrue(self.is_valid(seg(C, 'A', 7, 500), seg(C, 'R', 7)))
 
 
