@@ -91,8 +91,8 @@ static bool may_attach(struct client *c)
 
 	if (c->rule == NULL) {
 		refuse(c, EACCES, "no rule of `clients` in %s is for uid %u", conf->file, (unsigned)c->cred.uid);
-	} else if (!c->rule->endpoint) {
-		refuse(c, EACCES, "the rule for %s in %s does not allow endpoint = true", c->rule->name, conf->file);
+	} else if (!c->rule->endpoint && c->rule->monitor == MON_RIGHT_NONE) {
+		refuse(c, EACCES, "the rule for %s in %s allows neither endpoint = true nor a monitor", c->rule->name, conf->file);
 	} else if (c->ctl->client_count >= conf->max_clients) {
 		refuse(c, EAGAIN, "all %u contexts of control.max_clients are in use", conf->max_clients);
 	} else if (contexts_of_process(c->ctl, c->cred.pid) >= c->rule->max_contexts) {
@@ -116,6 +116,7 @@ static int make_lanes(struct client *c)
 		.app = c->id,
 		.ring_slots = conf->ring_slots,
 		.max_sockets = c->rule->max_sockets,
+		.may_connect = c->rule->endpoint,
 		.wake_fd = c->wake_fd[0],
 	};
 

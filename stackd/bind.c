@@ -41,9 +41,20 @@ static bool addr_is_ours(const struct ctl *ctl, const struct ipaddr *addr)
 	return false;
 }
 
+static bool is_endpoint(const struct client *c)
+{
+	if (c->rule->endpoint)
+		return true;
+	log_info("ctl", "app %u (%s) may not have ports: the rule for %s in %s does not say endpoint = true", c->id, c->name,
+		 c->rule->name, c->ctl->conf->file);
+	return false;
+}
+
 /* 0 or an errno. */
 static int bind_check(const struct client *c, const struct ctl_bind *b)
 {
+	if (!is_endpoint(c))
+		return EACCES;
 	if (c->ports >= PORTS_MAX)
 		return ENOBUFS;
 	if (port_find(c, b->cookie) != NULL)
@@ -100,7 +111,7 @@ void client_bind(struct client *c, const struct ctl_msg *m)
 void client_listen(struct client *c, const struct ctl_msg *m)
 {
 	struct client_port *p = port_find(c, m->listen.cookie);
-	int err = EINVAL;
+	int err = is_endpoint(c) ? EINVAL : EACCES;
 
 	if (p != NULL)
 		err = -listen_start(c->ctl->listeners, p->listener, m->listen.backlog);

@@ -32,7 +32,7 @@ void client_reply(struct client *c, uint32_t id, int err, uint32_t value)
 		client_leave(c, "it does not read its answers");
 }
 
-static bool may_operate(const struct client *c)
+bool client_may_operate(const struct client *c)
 {
 	return c->cred.uid == 0 || (c->rule != NULL && c->rule->operator_);
 }
@@ -42,7 +42,7 @@ static void client_stats(struct client *c, const struct ctl_msg *m)
 	struct ctl_reply r = { 0 };
 	int fd = c->ctl->stat->region.fd;
 
-	if (!may_operate(c)) {
+	if (!client_may_operate(c)) {
 		client_reply(c, m->head.id, EPERM, 0);
 		return;
 	}
@@ -55,7 +55,7 @@ static void client_shut(struct client *c, const struct ctl_msg *m)
 {
 	struct client *other;
 
-	if (!may_operate(c)) {
+	if (!client_may_operate(c)) {
 		client_reply(c, m->head.id, EPERM, 0);
 		return;
 	}
@@ -98,6 +98,12 @@ static void message_live(struct client *c, const struct ctl_msg *m)
 	case CTL_SEGMENT_ASK:
 		client_segment_ask(c, m);
 		break;
+	case CTL_MON_OPEN:
+	case CTL_MON_SOCK:
+	case CTL_MON_FILTER:
+	case CTL_MON_CLOSE:
+		monitor_message(c, m);
+		break;
 	default:
 		client_leave(c, "it sent a message that is not for stackd");
 		break;
@@ -122,6 +128,8 @@ static void message(struct client *c, const struct ctl_msg *m)
 		client_stats(c, m);
 	else if (m->head.type == CTL_SHUT)
 		client_shut(c, m);
+	else if (m->head.type == CTL_MON_FAULT)
+		monitor_message(c, m);
 	else if (c->state == CLIENT_LIVE)
 		message_live(c, m);
 	else
@@ -335,9 +343,9 @@ void client_segment_back(struct client *c, const struct mail *m)
 
 /* --- Going ------------------------------------------------------------------------------------------------------------------- */
 
-static void maybe_gone(struct client *c)
+void client_maybe_gone(struct client *c)
 {
-	if (c->state == CLIENT_LEAVING && c->lanes_left == 0 && c->port == NULL)
+	if (c->state == CLIENT_LEAVING && c->lanes_left == 0 && c->port == NULL && c->monitor == NULL && c->asked == 0)
 		c->state = CLIENT_GONE;
 }
 
@@ -360,6 +368,7 @@ void client_leave(struct client *c, const char *text)
 		log_info("ctl", "app %u (%s, pid %d) leaves: %s", c->id, c->name, (int)c->cred.pid, text);
 	c->state = CLIENT_LEAVING;
 	client_unbind_all(c);
+	monitor_leave(c);
 	for (unsigned e = 0; e < c->lanes_given; e++) { /* the others are free as soon as we are */
 		drop.lane = c->lane[e];
 		drop.lane->dn->detached = 1;
@@ -367,13 +376,13 @@ void client_leave(struct client *c, const char *text)
 			;
 	}
 	shown_client(c);
-	maybe_gone(c);
+	client_maybe_gone(c);
 }
 
 void client_lane_gone(struct client *c)
 {
 	c->lanes_left--;
-	maybe_gone(c);
+	client_maybe_gone(c);
 }
 
 void client_listener_done(struct client *c, struct listener *l)
@@ -391,7 +400,7 @@ void client_listener_done(struct client *c, struct listener *l)
 		client_reply(c, gone->unbind_id, 0, 0);
 	listen_free(l);
 	free(gone);
-	maybe_gone(c);
+	client_maybe_gone(c);
 }
 
 /* What the end of stackd finds: no engine is left to be asked. */

@@ -16,6 +16,7 @@
 
 #include "stackd/app/app.h"
 #include "stackd/conf.h"
+#include "stackd/mon/mon.h"
 #include "stackd/stat_seg.h"
 #include "stackd/steer.h"
 
@@ -26,6 +27,7 @@ enum mail_kind {
 	MAIL_SEGMENT,      /* lane, class, index, base: new payload memory */
 	MAIL_NO_SEGMENT,   /* lane: the quota is used up; ask no more until one went back */
 	MAIL_LISTENER_OUT, /* listener; answered by MAIL_LISTENER_DONE */
+	MAIL_MON_ORDER,    /* order: for the monitor; answered by MAIL_MON_DONE */
 	MAIL_STOP,         /* reset everything and end */
 	/* from an engine */
 	MAIL_LANE_GONE,    /* lane */
@@ -33,6 +35,8 @@ enum mail_kind {
 	MAIL_WANT,         /* lane, index = how many receive segments */
 	MAIL_IDLE,         /* lane, class, index, base: a drained receive segment comes back */
 	MAIL_LISTENER_DONE,
+	MAIL_MON_DONE,     /* order, carried out or not (order->err) */
+	MAIL_MON_BAD,      /* mon_lane; mon_lane->bad says why */
 };
 
 struct mail {
@@ -42,6 +46,8 @@ struct mail {
 	uint32_t class, index;
 	struct lane *lane;
 	struct listener *listener;
+	struct mon_order *order;
+	struct mon_lane *mon_lane;
 	void *base;
 };
 

@@ -27,6 +27,12 @@ enum {
 
 /* --- Mail from engines ------------------------------------------------------------------------------------------------------ */
 
+static void client_bad(struct client *c, const char *bad)
+{
+	log_warn("ctl", "app %u (%s, pid %d, uid %u) is detached: %s", c->id, c->name, (int)c->cred.pid, (unsigned)c->cred.uid, bad);
+	client_leave(c, bad);
+}
+
 static void mail_one(struct ctl *ctl, const struct mail *m)
 {
 	struct client *c = m->lane != NULL ? m->lane->client : NULL;
@@ -37,9 +43,7 @@ static void mail_one(struct ctl *ctl, const struct mail *m)
 		client_lane_gone(c);
 		break;
 	case MAIL_LANE_BAD:
-		log_warn("ctl", "app %u (%s, pid %d, uid %u) is detached: %s", c->id, c->name, (int)c->cred.pid,
-			 (unsigned)c->cred.uid, m->lane->bad);
-		client_leave(c, m->lane->bad);
+		client_bad(c, m->lane->bad);
 		break;
 	case MAIL_WANT:
 		client_wants(c, m->engine, m->index);
@@ -49,6 +53,12 @@ static void mail_one(struct ctl *ctl, const struct mail *m)
 		break;
 	case MAIL_LISTENER_DONE:
 		client_listener_done(m->listener->user, m->listener);
+		break;
+	case MAIL_MON_DONE:
+		monitor_done(m->order);
+		break;
+	case MAIL_MON_BAD:
+		client_bad(m->mon_lane->client, m->mon_lane->bad);
 		break;
 	default:
 		break;
@@ -112,6 +122,7 @@ static void on_timer(struct ctl *ctl, struct watch *w)
 			client_leave(c, "it did not say who it is");
 	}
 	listen_resume(ctl);
+	monitor_share_late(ctl);
 	shown_refresh(ctl);
 }
 
@@ -246,6 +257,8 @@ int ctl_open(struct ctl *ctl, const struct conf *conf, struct stat_seg *stat)
 		err = watch_signals(ctl);
 	if (err == 0)
 		err = watch_timer(ctl);
+	if (err == 0)
+		err = monitor_groups_make(ctl);
 	return err;
 }
 
@@ -258,8 +271,11 @@ static void watch_close(struct watch *w)
 
 void ctl_close(struct ctl *ctl)
 {
+	for (struct client *c = ctl->clients; c != NULL; c = c->next)
+		monitor_end(c); /* first: requests refer to clients */
 	while (ctl->clients != NULL)
 		client_free(ctl->clients);
+	monitor_groups_free(ctl);
 	if (ctl->listen.fd >= 0)
 		unlink(ctl->conf->socket);
 	watch_close(&ctl->listen);

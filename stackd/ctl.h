@@ -66,6 +66,8 @@ struct client {
 	uint32_t next_index[SHM_ENGINES_MAX][2]; /* the segment number to be tried next */
 	struct client_port *port;
 	unsigned ports;
+	struct monitor *monitor; /* NULL: it has not asked to monitor */
+	unsigned asked;          /* requests that engines have not answered */
 	struct stat_app *shown;
 	char reason[STAT_TEXT];
 };
@@ -85,6 +87,10 @@ struct ctl {
 	struct client *clients;
 	unsigned client_count, hello_count;
 	uint32_t next_id;
+	struct monitor_group *mon_group;
+	unsigned mon_groups;
+	unsigned mon_slots; /* monitor sockets of all programs, those included that engines have yet to forget */
+	bool share_late;    /* an engine has still to be told who watches it, for want of memory */
 	bool paused; /* accepting, for want of descriptors */
 	bool stop;
 };
@@ -112,6 +118,11 @@ void client_leave(struct client *c, const char *text);
 
 void client_free(struct client *c);
 
+/* After something it was waiting for: CLIENT_GONE when it leaves and nothing is left. */
+void client_maybe_gone(struct client *c);
+
+bool client_may_operate(const struct client *c);
+
 /* Mail from engines. */
 void client_lane_gone(struct client *c);
 void client_wants(struct client *c, unsigned engine, unsigned segments);
@@ -129,6 +140,27 @@ void client_bind(struct client *c, const struct ctl_msg *m);
 void client_listen(struct client *c, const struct ctl_msg *m);
 void client_unbind(struct client *c, const struct ctl_msg *m);
 void client_unbind_all(struct client *c);
+
+/* --- monitor.c, monitor_group.c: its monitors; what they share is in monitor.h --- */
+
+/* The scopes of the configuration, while memory may still be made executable.  0 or -errno with a log line. */
+int monitor_groups_make(struct ctl *ctl);
+void monitor_groups_free(struct ctl *ctl);
+
+/* A CTL_MON_* message of its right size. */
+void monitor_message(struct client *c, const struct ctl_msg *m);
+
+/* An order has come back from an engine. */
+void monitor_done(struct mon_order *o);
+
+/* Say again what could not be said. */
+void monitor_share_late(struct ctl *ctl);
+
+/* The client leaves: take its lanes back from the engines; c->monitor is NULL when that is done. */
+void monitor_leave(struct client *c);
+
+/* The end of stackd: free what is left of its monitor; engines have been destroyed. */
+void monitor_end(struct client *c);
 
 /* --- shown.c --- */
 struct stat_app *shown_take(struct ctl *ctl, const struct client *c);

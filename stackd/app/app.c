@@ -44,6 +44,7 @@ int lane_create(const struct lane_conf *conf, struct lane **out)
 	l->engine = conf->engine;
 	l->app = conf->app;
 	l->wake_fd = conf->wake_fd;
+	l->may_connect = conf->may_connect;
 	l->down.fd = l->up.fd = -1;
 	TAILQ_INIT(&l->dirty);
 	l->owner.app = conf->app;

@@ -70,6 +70,7 @@ struct lane {
 	int doorbell_fd;     /* eventfd the client writes, edge-triggered in the engine's epoll set, never read: a client may change
 	                        its flags, and a read could block */
 	int wake_fd;         /* our end of the context's wake socket; belongs to the control thread */
+	bool may_connect;    /* its rule says endpoint = true */
 	uint32_t woken;      /* the last sleep of the client that was ended */
 	bool has_news;       /* events were put in this turn */
 
@@ -90,6 +91,7 @@ struct lane_conf {
 	uint32_t app;
 	uint32_t ring_slots;
 	uint32_t max_sockets;
+	bool may_connect;
 	int wake_fd;
 };
 

@@ -47,7 +47,9 @@ static void cmd_connect(struct app_env *env, struct lane *l, const struct cmd *c
 	}
 	open.user = a;
 	a->err = -EADDRINUSE;
-	if (open.sport == 0 || listen_owns(env->listeners, l->app, &open.src, open.sport))
+	if (!l->may_connect)
+		a->err = -EACCES;
+	else if (open.sport == 0 || listen_owns(env->listeners, l->app, &open.src, open.sport))
 		a->err = tcp_open(env->tcp, &l->owner, &open, env->now_us, &a->conn);
 	if (a->err != 0)
 		app_tell_failure(env, a);

@@ -188,7 +188,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const struct app_env fresh = { .tcp = &tcp, .stats = &stats, .listeners = (void *)&tcp,
 					      .late_segments = late_segments };
 	struct feed f = { data, data + size };
-	struct lane_conf conf = { .app = 1, .ring_slots = SLOTS, .max_sockets = SOCKETS, .wake_fd = -1 };
+	struct lane_conf conf = { .app = 1, .ring_slots = SLOTS, .max_sockets = SOCKETS, .may_connect = true, .wake_fd = -1 };
 
 	tcp = (struct tcp){ .env = &env };
 	TAILQ_INIT(&tcp.conns);

@@ -22,6 +22,17 @@ struct core {
 	struct mailbox inbox;
 	struct lane *lane[FAKE_LANES];
 	unsigned lanes;
+	struct mon_lane *mon_lane[FAKE_LANES];
+	unsigned mon_lanes;
+	struct fake_sock {
+		struct mon_lane *lane; /* NULL: free */
+		uint16_t sock;
+		struct ctl_mon_sock conf;
+		struct mon_filter *filter[3];
+	} sock[MON_SLOTS_MAX];
+	unsigned faults; /* MON_ORDER_FAULT has come so often */
+	enum mon_order_kind refuse; /* answer orders of this kind with refuse_err */
+	int refuse_err;  /* 0: with none */
 	bool mute; /* it answers nothing */
 };
 
@@ -71,6 +82,116 @@ static void engine_drop(struct core *core, struct lane *l)
 	engine_tell(core, (struct mail){ .kind = MAIL_LANE_GONE, .lane = l });
 }
 
+static int engine_mon_lane(const struct core *core, const struct mon_lane *l)
+{
+	for (unsigned i = 0; i < core->mon_lanes; i++) {
+		if (core->mon_lane[i] == l)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* sock < 0: a free place. */
+static struct fake_sock *engine_sock(struct core *core, const struct mon_lane *l, int sock)
+{
+	for (unsigned i = 0; i < MON_SLOTS_MAX; i++) {
+		struct fake_sock *s = &core->sock[i];
+
+		if (sock < 0 ? s->lane == NULL : s->lane == l && s->sock == sock)
+			return s;
+	}
+	return NULL;
+}
+
+static int engine_order_sock(struct core *core, struct mon_order *o)
+{
+	struct fake_sock *s = engine_sock(core, o->lane, o->conf.sock);
+
+	if (s == NULL)
+		s = engine_sock(core, NULL, -1);
+	if (s == NULL)
+		return -ENFILE;
+	s->lane = o->lane;
+	s->sock = o->conf.sock;
+	s->conf = o->conf;
+	return 0;
+}
+
+static int engine_order_filter(struct core *core, struct mon_order *o)
+{
+	struct fake_sock *s = engine_sock(core, o->lane, o->sock);
+	struct mon_filter *old;
+
+	if (s == NULL || o->which > 2)
+		return -EBADF;
+	old = s->filter[o->which];
+	s->filter[o->which] = o->filter;
+	(void)mon_filter_match_bytes(o->filter, (const uint8_t *)"0123456789abcdef", 16); /* it is there */
+	o->filter = old;
+	return 0;
+}
+
+static int engine_order_close(struct core *core, struct mon_order *o)
+{
+	struct fake_sock *s = engine_sock(core, o->lane, o->sock);
+
+	if (s == NULL)
+		return -EBADF;
+	memcpy(o->old, s->filter, sizeof(o->old));
+	memset(s, 0, sizeof(*s));
+	return 0;
+}
+
+static void engine_order_leave(struct core *core, struct mon_lane *l)
+{
+	int i = engine_mon_lane(core, l);
+
+	if (bell_look(&l->dn->detached) != 1)
+		fake_wrong("a monitor lane was dropped, and its client does not know");
+	for (unsigned k = 0; k < MON_SLOTS_MAX; k++) {
+		if (core->sock[k].lane == l)
+			memset(&core->sock[k], 0, sizeof(core->sock[k]));
+	}
+	if (i >= 0)
+		core->mon_lane[i] = core->mon_lane[--core->mon_lanes];
+}
+
+static int engine_order(struct core *core, struct mon_order *o)
+{
+	if (core->refuse_err != 0 && core->refuse == o->kind)
+		return core->refuse_err;
+	if (o->kind != MON_ORDER_LANE && o->kind != MON_ORDER_LEAVE && engine_mon_lane(core, o->lane) < 0)
+		fake_wrong("an order about a monitor lane that this engine does not have");
+	switch (o->kind) {
+	case MON_ORDER_LANE:
+		if (core->mon_lanes == FAKE_LANES)
+			fake_wrong("too many monitor lanes");
+		if (o->lane->group->arena == NULL || o->lane->engine != core->index)
+			fake_wrong("a monitor lane that is another engine's, or without an arena");
+		core->mon_lane[core->mon_lanes++] = o->lane;
+		return 0;
+	case MON_ORDER_LEAVE:
+		engine_order_leave(core, o->lane);
+		return 0;
+	case MON_ORDER_SOCK:
+		return engine_order_sock(core, o);
+	case MON_ORDER_FILTER:
+		return engine_order_filter(core, o);
+	case MON_ORDER_CLOSE:
+		return engine_order_close(core, o);
+	case MON_ORDER_SHARE:
+		o->lane->share_index = o->share_index;
+		o->lane->share_count = o->share_count;
+		return 0;
+	case MON_ORDER_FAULT:
+		core->faults++;
+		return 0;
+	default:
+		fake_wrong("an order that is not for engines");
+	}
+	return 0;
+}
+
 static void engine_mail(struct core *core, const struct mail *m)
 {
 	switch (m->kind) {
@@ -97,6 +218,10 @@ static void engine_mail(struct core *core, const struct mail *m)
 		m->listener->lane[core->index].waiting = 0; /* it is there */
 		engine_tell(core, (struct mail){ .kind = MAIL_LISTENER_DONE, .listener = m->listener });
 		break;
+	case MAIL_MON_ORDER:
+		m->order->err = engine_order(core, m->order);
+		engine_tell(core, (struct mail){ .kind = MAIL_MON_DONE, .order = m->order });
+		break;
 	default:
 		fake_wrong("mail that is not for engines");
 	}
@@ -116,6 +241,14 @@ static bool engine_step(struct core *core)
 
 /* --- The world ------------------------------------------------------------------------------------------------------------------ */
 
+/* The scopes that conf has now. */
+static void world_scopes(void)
+{
+	monitor_groups_free(&w.ctl);
+	if (monitor_groups_make(&w.ctl) != 0)
+		fake_wrong("test: no scopes");
+}
+
 static void world_open(void)
 {
 	struct conf *conf = &w.conf;
@@ -129,7 +262,9 @@ static void world_open(void)
 	conf->max_flows = 64;
 	conf->clients = 1;
 	conf->client[0] = (struct conf_client){ .any = true, .endpoint = true, .max_sockets = 100, .max_contexts = 16, .user_contexts = 1024,
-						.memory = 24u << 20, .port = { { 1, 65535 } }, .ports = 1, .name = "*" };
+						.memory = 24u << 20, .port = { { 1, 65535 } }, .ports = 1, .name = "*",
+						.monitor = MON_RIGHT_INLINE, .monitor_ring = FAKE_SLOTS };
+	conf->monitor = (struct conf_monitor){ .max_flows = 64, .memory = 1u << 20, .log_bytes = 1u << 16, .buffer_max = 1u << 16 };
 	w.ctl = (struct ctl){ .conf = conf, .stat = &w.stat, .next_id = 1, .net = &w.net, .core = w.cores,
 			      .cores = FAKE_CORES, .listen.fd = -1, .signals.fd = -1, .timer.fd = -1 };
 	if (stat_seg_create(&w.stat, conf) != 0 || mailbox_init(&w.ctl.inbox) != 0)
@@ -137,6 +272,7 @@ static void world_open(void)
 	w.ctl.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	watch_fd(&w.ctl, &w.ctl.mail, w.ctl.inbox.bell_fd, on_mail);
 	w.ctl.listeners = listen_table_create(FAKE_CORES);
+	world_scopes();
 	for (unsigned i = 0; i < FAKE_CORES; i++) {
 		w.core[i].index = i;
 		w.cores[i] = &w.core[i];

@@ -49,7 +49,7 @@ static bool late_segments(void *arg)
 
 static void end_open(struct end *p, uint32_t slots, uint32_t sockets)
 {
-	struct lane_conf conf = { .app = 7, .ring_slots = slots, .max_sockets = sockets };
+	struct lane_conf conf = { .app = 7, .ring_slots = slots, .max_sockets = sockets, .may_connect = true };
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, p->wake), 0);
 	conf.wake_fd = p->wake[0];

@@ -175,6 +175,7 @@ START_TEST(test_bounds_of_contexts)
 	refused_for(EAGAIN);
 	w.conf.max_clients = 4;
 	w.conf.client[0].endpoint = false;
+	w.conf.client[0].monitor = MON_RIGHT_NONE;
 	refused_for(EACCES);
 	for (unsigned i = 0; i < 3; i++)
 		close(s[i]);
