@@ -5,8 +5,8 @@ stackd_core_sources += stackd/nic/csum.h stackd/nic/devargs.c stackd/nic/devargs
 
 noinst_HEADERS += tests/unit/eal_fixture.h
 
-check_PROGRAMS += tests/unit/test_nic_mem tests/unit/test_nic_fault tests/unit/test_nic_dpdk
-TESTS += tests/unit/test_nic_mem tests/unit/test_nic_fault tests/unit/test_nic_dpdk
+check_PROGRAMS += tests/unit/test_nic_mem tests/unit/test_nic_fault tests/unit/test_nic_dpdk tests/unit/test_nic_pcap
+TESTS += tests/unit/test_nic_mem tests/unit/test_nic_fault tests/unit/test_nic_dpdk tests/unit/test_nic_pcap
 
 tests_unit_test_nic_mem_SOURCES = tests/unit/test_nic_mem.c
 tests_unit_test_nic_mem_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
@@ -19,3 +19,7 @@ tests_unit_test_nic_fault_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 tests_unit_test_nic_dpdk_SOURCES = tests/unit/test_nic_dpdk.c
 tests_unit_test_nic_dpdk_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
 tests_unit_test_nic_dpdk_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
+tests_unit_test_nic_pcap_SOURCES = tests/unit/test_nic_pcap.c
+tests_unit_test_nic_pcap_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_nic_pcap_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)

@@ -9,8 +9,10 @@
 #include <pcap/pcap.h>
 #include <pcap/sll.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "stackd/log.h"
 #include "stackd/nic/nic.h"
@@ -50,10 +52,11 @@ static void pcap_pkt_free(struct pkt *pkt)
 
 static struct pkt *pkt_make(struct pcap_port *p, uint32_t room)
 {
-	struct pkt *pkt = calloc(1, sizeof(*pkt) + PKT_HEADROOM + room);
+	struct pkt *pkt = malloc(sizeof(*pkt) + PKT_HEADROOM + room);
 
 	if (pkt == NULL)
 		return NULL;
+	memset(pkt, 0, sizeof(*pkt));
 	pkt->data = (uint8_t *)(pkt + 1) + PKT_HEADROOM;
 	pkt->room = room;
 	pkt->nic = &p->nic;
@@ -134,12 +137,13 @@ static struct pkt *frame(struct pcap_port *p, const struct pcap_pkthdr *h, const
 		return NULL;
 	}
 	if (add > 0) {
+		memset(pkt->data, 0, 12);
 		pkt->data[12] = (uint8_t)(type >> 8);
 		pkt->data[13] = (uint8_t)type;
 	}
 	memcpy(pkt->data + add, data + skip, len - skip);
 	pkt->len = len - skip + add;
-	pkt->cut = h->len > h->caplen ? h->len - h->caplen : 0;
+	pkt->cut = h->len > len ? h->len - len : 0;
 	pkt->when_us = (uint64_t)h->ts.tv_sec * 1000000 + (uint64_t)h->ts.tv_usec;
 	p->count[NIC_CNT_RX_FRAMES]++;
 	p->count[NIC_CNT_RX_BYTES] += pkt->len;
@@ -251,27 +255,44 @@ bool nic_pcap_ended(const struct nic *n)
 	return n->ops == &pcap_ops && p->ended && p->held == NULL;
 }
 
-struct nic *nic_pcap_open(const char *file, const char *name, bool real)
+/* An engine must not wait for whoever writes into a pipe. */
+static bool is_file(const char *file)
+{
+	struct stat st;
+
+	return stat(file, &st) != 0 || S_ISREG(st.st_mode);
+}
+
+static int capture_open(struct pcap_port *p, const char *file, const char *name)
 {
 	char why[PCAP_ERRBUF_SIZE];
-	struct pcap_port *p = calloc(1, sizeof(*p));
 
-	if (p == NULL)
-		return NULL;
+	if (!is_file(file)) {
+		log_err("nic", "port %s: %s is not a file; captures are read from files", name, file);
+		return -EINVAL;
+	}
 	p->pcap = pcap_open_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_MICRO, why);
 	if (p->pcap == NULL) {
 		log_err("nic", "port %s: the capture cannot be read: %s", name, why);
-		free(p);
-		errno = EINVAL;
-		return NULL;
+		return -EINVAL;
 	}
 	p->link = pcap_datalink(p->pcap);
-	if (!link_known(p->link)) {
-		log_err("nic", "port %s: %s has link type %s; Ethernet, raw IP, loopback and Linux cooked captures can be replayed", name,
-			file, pcap_datalink_val_to_name(p->link) != NULL ? pcap_datalink_val_to_name(p->link) : "unknown");
-		pcap_close(p->pcap);
+	if (link_known(p->link))
+		return 0;
+	log_err("nic", "port %s: %s has link type %s; Ethernet, raw IP, loopback and Linux cooked captures can be replayed", name,
+		file, pcap_datalink_val_to_name(p->link) != NULL ? pcap_datalink_val_to_name(p->link) : "unknown");
+	pcap_close(p->pcap);
+	return -EINVAL;
+}
+
+struct nic *nic_pcap_open(const char *file, const char *name, bool real)
+{
+	struct pcap_port *p = calloc(1, sizeof(*p));
+	int err = p != NULL ? capture_open(p, file, name) : -ENOMEM;
+
+	if (err != 0) {
 		free(p);
-		errno = EINVAL;
+		errno = -err;
 		return NULL;
 	}
 	p->nic.ops = &pcap_ops;
