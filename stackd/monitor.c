@@ -195,7 +195,7 @@ static int sock_check(const struct client *c, const struct ctl_mon_sock *s)
 
 	if (m == NULL || m->state != MONITOR_OPEN || s->sock >= MON_SOCKS_MAX)
 		return EBADF;
-	if ((s->kind != MON_STREAM && s->kind != MON_RAW) || (s->flags & ~(MON_SOCK_EARLY | MON_SOCK_NO_BUF)) != 0)
+	if (s->kind != MON_STREAM && s->kind != MON_RAW)
 		return EINVAL;
 	if (m->sock[s->sock].used)
 		return m->sock[s->sock].kind == s->kind ? 0 : EINVAL;

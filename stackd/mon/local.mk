@@ -21,3 +21,9 @@ TESTS += tests/unit/test_mon_filter
 tests_unit_test_mon_filter_SOURCES = tests/unit/test_mon_filter.c tests/unit/eal_fixture.h
 tests_unit_test_mon_filter_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_mon_filter_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS) $(PCAP_LIBS)
+
+check_PROGRAMS += tests/unit/test_monitor_ctl
+TESTS += tests/unit/test_monitor_ctl
+tests_unit_test_monitor_ctl_SOURCES = tests/unit/test_monitor_ctl.c tests/unit/fake_core.h
+tests_unit_test_monitor_ctl_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS) $(URCU_CFLAGS) $(PCAP_CFLAGS)
+tests_unit_test_monitor_ctl_LDADD = libstackd-core.la libshm.la $(CHECK_LIBS) $(DPDK_LIBS) $(URCU_LIBS)

@@ -42,14 +42,16 @@ static struct {
 	struct stat_seg stat;
 	struct ctl ctl;
 	struct core core[FAKE_CORES], *cores[FAKE_CORES];
-	int fail_after; /* core_send fails from this call on; < 0: never */
+	unsigned fail_after, fails; /* core_send fails, after so many calls, so many times */
 } w;
 
 int core_send(struct core *core, const struct mail *m)
 {
-	if (w.fail_after == 0)
+	if (w.fails > 0 && w.fail_after == 0) {
+		w.fails--;
 		return -ENOMEM;
-	if (w.fail_after > 0)
+	}
+	if (w.fails > 0)
 		w.fail_after--;
 	return mail_send(&core->inbox, m);
 }
@@ -254,7 +256,6 @@ static void world_open(void)
 	struct conf *conf = &w.conf;
 
 	memset(&w, 0, sizeof(w));
-	w.fail_after = -1;
 	conf_default(conf);
 	conf->cores = FAKE_CORES;
 	conf->ring_slots = FAKE_SLOTS;
@@ -296,7 +297,7 @@ static void world_turn(void)
 
 static void world_close(void)
 {
-	w.fail_after = -1;
+	w.fails = 0;
 	for (unsigned i = 0; i < FAKE_CORES; i++)
 		mailbox_fini(&w.core[i].inbox);
 	ctl_close(&w.ctl);

@@ -263,6 +263,24 @@ START_TEST(test_connect_from_a_port_of_others)
 }
 END_TEST
 
+/* A program that may monitor and no more. */
+START_TEST(test_connect_of_one_that_is_no_endpoint)
+{
+	e.l->may_connect = false;
+	for (uint32_t i = 0; i < 2; i++) {
+		struct cmd c = cmd_of(CMD_CONNECT, HANDLE_ACTIVE | i, 1);
+
+		c.connect.sport = (uint16_t)(80 * i);
+		say(c);
+		ck_assert_uint_eq(heard(EV_STATE).state.err, EACCES);
+		say_op(CMD_CLOSE, HANDLE_ACTIVE | i, 1);
+		(void)heard(EV_STATE);
+	}
+	ck_assert_uint_eq(tcp.opens, 0);
+	well();
+}
+END_TEST
+
 START_TEST(test_accept)
 {
 	struct listener *l = listener_new(42);
@@ -875,6 +893,7 @@ int main(void)
 	tcase_add_test(t, test_connect_failure_is_told_and_the_name_stays_until_closed);
 	tcase_add_loop_test(t, test_connect_under_a_name_that_is_not_free, 0, 5);
 	tcase_add_test(t, test_connect_from_a_port_of_others);
+	tcase_add_test(t, test_connect_of_one_that_is_no_endpoint);
 	tcase_add_test(t, test_accept);
 	tcase_add_test(t, test_closing_what_was_not_accepted_makes_room_in_the_backlog);
 	tcase_add_test(t, test_accept_beyond_the_bound_is_reset);
