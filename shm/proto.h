@@ -186,6 +186,7 @@ enum mon_kind { MON_STREAM = 1, MON_RAW };
 enum mon_sock_flags {
 	MON_SOCK_EARLY = 1,   /* tell all events of a flow until its first record has been consumed (a callback may register for them) */
 	MON_SOCK_NO_BUF = 2,  /* wants no stream buffers */
+	MON_SOCK_READY = 4,   /* the program has said all that it wants (mtcp_app_join): a replay that waits for it may begin */
 };
 
 /* A filter for a monitor socket, in pieces; the last one puts it in force.  `total` 0: none (all match). */

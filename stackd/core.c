@@ -5,12 +5,14 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <urcu/urcu-qsbr.h>
 
@@ -32,6 +34,7 @@ enum {
 	SEGMENT_RETRY_US = 100000, /* after a client's quota was found used up */
 	RECLAIM_SLEEP_US = 1000, /* between looks at a lane that drains */
 	FULL_SLEEP_US = 2000,    /* between looks at a lane whose event ring was full */
+	REPLAY_SLEEP_US = 500,   /* between looks whether a replay may go on */
 };
 
 struct core {
@@ -43,7 +46,11 @@ struct core {
 
 	struct net *net;
 	struct tcp *tcp;
+	struct mon *mon;
+	bool replays, replaying, replayed; /* it has captures to read; has begun; has told that they ended */
+	_Atomic bool can_take; /* what comes from a capture would not be lost to a lossless monitor */
 	struct nic *nic[NET_PORTS_MAX];
+	bool passing[NET_PORTS_MAX]; /* frames of this port are others': a bridge, a tap, a replay */
 	unsigned nics;
 	struct steer *steer; /* NULL: one engine */
 
@@ -105,6 +112,39 @@ static void listener_out(struct core *core, struct listener *l)
 	tell_control(core, MAIL_LISTENER_DONE, NULL, l);
 }
 
+static unsigned receive(struct core *core);
+
+static void monitor_order(struct core *core, struct mon_order *o)
+{
+	/* what other engines have handed over belongs to the traffic that ends */
+	while (o->kind == MON_ORDER_FINISH && core->steer != NULL && steer_waiting(core->steer, core->index))
+		(void)receive(core);
+	if (o->kind == MON_ORDER_LANE && idle_add_doorbell(&core->idle, o->lane->doorbell_fd) != 0)
+		o->lane->bad = "its doorbell cannot be watched";
+	mon_order(core->mon, o, core->now_us);
+}
+
+/* May come at once, or turns after the order. */
+static void on_order_done(void *arg, struct mon_order *o)
+{
+	struct core *core = arg;
+	struct mail m = { .kind = MAIL_MON_DONE, .engine = core->index, .order = o };
+
+	if (o->kind == MON_ORDER_LEAVE)
+		idle_del(&core->idle, o->lane->doorbell_fd);
+	while (mail_send(core->conf.to_control, &m) != 0)
+		sched_yield();
+}
+
+static void on_lane_bad(void *arg, struct mon_lane *l)
+{
+	struct core *core = arg;
+	struct mail m = { .kind = MAIL_MON_BAD, .engine = core->index, .mon_lane = l };
+
+	while (mail_send(core->conf.to_control, &m) != 0)
+		sched_yield();
+}
+
 static void mail_one(struct core *core, const struct mail *m)
 {
 	switch (m->kind) {
@@ -123,6 +163,9 @@ static void mail_one(struct core *core, const struct mail *m)
 		break;
 	case MAIL_LISTENER_OUT:
 		listener_out(core, m->listener);
+		break;
+	case MAIL_MON_ORDER:
+		monitor_order(core, m->order);
 		break;
 	case MAIL_STOP:
 		core->stopping = true;
@@ -202,11 +245,11 @@ static unsigned steer_out(struct core *core, struct pkt **pkts, unsigned n)
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < n; i++) {
-		bool all = false;
+		bool all = false, passing = core->passing[pkts[i]->port];
 		uint32_t hash = net_steer_hash(core->net, pkts[i], &all);
 		unsigned to = all ? core->index : core->conf.reta[hash % SHM_RETA_SIZE];
 
-		if (all)
+		if (all && !passing)
 			steer_copies(core, pkts[i]);
 		if (to == core->index)
 			pkts[kept++] = pkts[i];
@@ -234,22 +277,76 @@ static unsigned steer_again(struct core *core, struct pkt **pkts, unsigned n)
 
 /* --- One turn -------------------------------------------------------------------------------------------------------------- */
 
+/* Frames that only pass go to the monitor; returns how many are left. */
+static unsigned feed_passing(struct core *core, struct pkt **pkts, unsigned n)
+{
+	struct pkt *passing[NET_BURST];
+	unsigned passes = 0, kept = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (core->passing[pkts[i]->port])
+			passing[passes++] = pkts[i];
+		else
+			pkts[kept++] = pkts[i];
+	}
+	if (passes > 0)
+		mon_in(core->mon, passing, passes, core->now_us);
+	return kept;
+}
+
 static void feed(struct core *core, struct pkt **pkts, unsigned n)
 {
+	n = feed_passing(core, pkts, n);
 	n = net_in(core->net, pkts, n, core->now_us);
 	if (core->steer != NULL)
 		n = steer_again(core, pkts, n);
+	for (unsigned i = 0; i < n && mon_wanted(core->mon); i++)
+		mon_watch(core->mon, pkts[i], core->now_us);
 	tcp_flow_lookup(core->tcp, pkts, n);
 	tcp_in(core->tcp, pkts, n, core->now_us);
+}
+
+/* Captures are read by the first engine, as fast as all engines' lossless monitors follow. */
+static bool replay_may_go_on(struct core *core)
+{
+	const struct conf *conf = core->conf.conf;
+
+	for (unsigned e = 0; e < core->engines; e++) {
+		if (!atomic_load_explicit(&core->conf.peers[e]->can_take, memory_order_relaxed))
+			return false;
+		if (e != core->index && steer_room(core->steer, core->index, e) < 2 * NET_BURST)
+			return false;
+	}
+	for (unsigned i = 0; i < conf->ports && !core->replaying; i++) {
+		if (conf->port[i].mode == CONF_REPLAY && conf->port[i].replay_wait > mon_socks_ready(core->mon, core->now_us))
+			return false;
+	}
+	core->replaying = true;
+	return true;
+}
+
+static void replay_look(struct core *core)
+{
+	struct mail m = { .kind = MAIL_REPLAYED, .engine = core->index };
+
+	if (!core->replays || core->replayed)
+		return;
+	for (unsigned i = 0; i < core->nics; i++) {
+		if (core->conf.conf->port[i].mode == CONF_REPLAY && !nic_pcap_ended(core->nic[i]))
+			return;
+	}
+	core->replayed = mail_send(core->conf.to_control, &m) == 0;
 }
 
 static unsigned receive(struct core *core)
 {
 	struct pkt *pkts[NET_BURST];
 	unsigned work = 0, n;
+	bool replay = core->replays && !core->replayed && replay_may_go_on(core);
 
 	for (unsigned i = 0; i < core->nics; i++) {
-		if (core->index >= core->nic[i]->rx_queues)
+		if (core->index >= core->nic[i]->rx_queues ||
+		    (core->conf.conf->port[i].mode == CONF_REPLAY && !replay))
 			continue;
 		n = nic_rx(core->nic[i], core->index, pkts, NET_BURST, core->now_us);
 		work += n;
@@ -279,7 +376,7 @@ static unsigned commands(struct core *core)
 		return 0; /* the connections that they name are being ended */
 	for (unsigned i = 0; i < core->lanes; i++)
 		work += app_commands(&core->env, core->lane[(first + i) % core->lanes]);
-	return work;
+	return work + mon_commands(core->mon, core->now_us);
 }
 
 static void lane_ask(struct core *core, struct lane *l)
@@ -347,10 +444,13 @@ static unsigned core_turn(struct core *core)
 
 	core->now_us = clock_us();
 	core->env.now_us = core->now_us;
+	atomic_store_explicit(&core->can_take, mon_can_take(core->mon), memory_order_relaxed);
 	work = mail_in(core);
 	work += receive(core);
+	replay_look(core);
 	work += commands(core);
 	tcp_expire(core->tcp, core->now_us);
+	mon_expire(core->mon, core->now_us);
 	tcp_settle(core->tcp, SETTLE_BUDGET, core->now_us);
 	lanes_settle(core);
 	if (core->now_us >= core->tick_us)
@@ -360,6 +460,8 @@ static unsigned core_turn(struct core *core)
 		segments_return(core);
 	}
 	net_flush(core->net, core->now_us);
+	mon_settle(core->mon, core->now_us);
+	mon_flush(core->mon, core->now_us);
 	COUNT(core->stats, CORE_LOOPS);
 	return work;
 }
@@ -372,9 +474,15 @@ static uint64_t next_us(struct core *core)
 
 	if (core->tick_us < next)
 		next = core->tick_us;
+	if (mon_next_us(core->mon, core->now_us) < next)
+		next = mon_next_us(core->mon, core->now_us);
+	if (!atomic_load_explicit(&core->can_take, memory_order_relaxed) && core->now_us + FULL_SLEEP_US < next)
+		next = core->now_us + FULL_SLEEP_US;
 	for (unsigned i = 0; i < core->nics; i++) {
 		uint64_t t = nic_next_us(core->nic[i], core->index, core->now_us);
 
+		if (t <= core->now_us && core->conf.conf->port[i].mode == CONF_REPLAY)
+			t = core->now_us + REPLAY_SLEEP_US; /* it was ready, and may not go on yet */
 		if (t < next)
 			next = t;
 	}
@@ -392,10 +500,13 @@ static void lanes_asleep(struct core *core, uint32_t asleep)
 	for (unsigned i = 0; i < core->lanes; i++)
 		atomic_store_explicit((_Atomic uint32_t *)&core->lane[i]->dn->engine_asleep, asleep,
 				      memory_order_relaxed);
+	mon_asleep(core->mon, asleep);
 }
 
 static bool nothing_came(struct core *core)
 {
+	if (mon_ready(core->mon))
+		return false;
 	if (!cds_wfcq_empty(&core->inbox.head, &core->inbox.tail))
 		return false;
 	if (core->steer != NULL && steer_waiting(core->steer, core->index))
@@ -505,6 +616,7 @@ static void *core_run(void *arg)
 	}
 	tcp_settle(core->tcp, RESET_BUDGET, core->now_us); /* the last resets */
 	net_flush(core->net, core->now_us);
+	mon_flush(core->mon, core->now_us);
 	urcu_qsbr_unregister_thread();
 	return NULL;
 }
@@ -547,6 +659,75 @@ static bool port_reserved(void *arg, const struct ipaddr *addr, uint16_t port)
 	return listen_reserved(core->conf.listeners, addr, port);
 }
 
+/* Our own frames, right before they are sent. */
+static void on_send(void *arg, struct pkt *p)
+{
+	struct core *core = arg;
+
+	if (p->proto == IPPROTO_TCP && mon_wanted(core->mon))
+		mon_watch(core->mon, p, core->now_us);
+}
+
+static enum mon_port_mode port_mode(enum conf_mode mode)
+{
+	static const enum mon_port_mode of[] = {
+		[CONF_ENDPOINT] = MON_PORT_ENDPOINT,
+		[CONF_BRIDGE] = MON_PORT_BRIDGE,
+		[CONF_TAP] = MON_PORT_TAP,
+		[CONF_REPLAY] = MON_PORT_REPLAY,
+	};
+
+	return of[mode];
+}
+
+static int port_named(const struct conf *conf, const char *name)
+{
+	for (unsigned i = 0; i < conf->ports; i++) {
+		if (strcmp(conf->port[i].name, name) == 0)
+			return (int)i;
+	}
+	return -1;
+}
+
+static int core_monitor(struct core *core)
+{
+	const struct conf *conf = core->conf.conf;
+	struct timespec ts;
+	struct mon_conf mc = {
+		.engine = core->index,
+		.max_flows = conf->monitor.max_flows,
+		.memory = conf->monitor.memory,
+		.buffer_max = conf->monitor.buffer_max,
+		.log_bytes = conf->monitor.log_bytes,
+		.idle_us = conf->monitor.idle_timeout_s * 1000000ull,
+		.time_wait_us = conf->monitor.time_wait_ms * 1000ull,
+		.pickup = conf->monitor.pickup,
+		.frag_entries = conf->frag_entries,
+		.frag_timeout_us = conf->frag_timeout_ms * 1000ull,
+		.ports = conf->ports,
+		.seed = core->conf.seed,
+		.order_done = on_order_done,
+		.lane_bad = on_lane_bad,
+		.arg = core,
+	};
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	mc.realtime_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 - clock_us();
+	for (unsigned i = 0; i < conf->ports; i++) {
+		mc.port[i].mode = port_mode(conf->port[i].mode);
+		mc.port[i].peer = conf->port[i].mode == CONF_BRIDGE ? port_named(conf, conf->port[i].peer) : -1;
+		mc.port[i].nic = core->nic[i];
+		core->passing[i] = conf->port[i].mode != CONF_ENDPOINT;
+		core->replays |= core->index == 0 && conf->port[i].mode == CONF_REPLAY;
+	}
+	core->mon = mon_create(&mc, core->stats);
+	if (core->mon == NULL)
+		return -errno;
+	atomic_store(&core->can_take, true);
+	net_on_send(core->net, on_send, core);
+	return 0;
+}
+
 static int core_stack(struct core *core)
 {
 	const struct conf *conf = core->conf.conf;
@@ -566,7 +747,7 @@ static int core_stack(struct core *core)
 	if (core->tcp == NULL)
 		return -errno;
 	net_on_icmp_error(core->net, tcp_icmp_error, core->tcp);
-	return 0;
+	return core_monitor(core);
 }
 
 /* A port's queue of this engine, if it has one, joins what the engine waits for. */
@@ -672,6 +853,7 @@ void core_destroy(struct core *core)
 		return;
 	if (core->tcp != NULL)
 		tcp_destroy(core->tcp);
+	mon_destroy(core->mon);
 	if (core->net != NULL)
 		net_destroy(core->net);
 	idle_fini(&core->idle);

@@ -37,6 +37,7 @@ enum mail_kind {
 	MAIL_LISTENER_DONE,
 	MAIL_MON_DONE,     /* order, carried out or not (order->err) */
 	MAIL_MON_BAD,      /* mon_lane; mon_lane->bad says why */
+	MAIL_REPLAYED,     /* every capture has ended */
 };
 
 struct mail {

@@ -18,6 +18,7 @@
 #include "stackd/clock.h"
 #include "stackd/ctl.h"
 #include "stackd/log.h"
+#include "stackd/replay.h"
 
 enum {
 	EVENTS = 64,
@@ -55,7 +56,13 @@ static void mail_one(struct ctl *ctl, const struct mail *m)
 		client_listener_done(m->listener->user, m->listener);
 		break;
 	case MAIL_MON_DONE:
-		monitor_done(m->order);
+		if (m->order->kind == MON_ORDER_FINISH)
+			replay_finished(ctl, m->order);
+		else
+			monitor_done(m->order);
+		break;
+	case MAIL_REPLAYED:
+		replay_ended(ctl);
 		break;
 	case MAIL_MON_BAD:
 		client_bad(m->mon_lane->client, m->mon_lane->bad);

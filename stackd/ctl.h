@@ -91,6 +91,7 @@ struct ctl {
 	unsigned mon_groups;
 	unsigned mon_slots; /* monitor sockets of all programs, those included that engines have yet to forget */
 	bool share_late;    /* an engine has still to be told who watches it, for want of memory */
+	unsigned finishing; /* engines that end their flows, since the traffic is over */
 	bool paused; /* accepting, for want of descriptors */
 	bool stop;
 };
@@ -166,5 +167,7 @@ void monitor_end(struct client *c);
 struct stat_app *shown_take(struct ctl *ctl, const struct client *c);
 void shown_refresh(struct ctl *ctl);
 void shown_client(struct client *c);
+void shown_monitor_left(struct client *c); /* before its lanes are freed */
+void shown_group_gone(struct ctl *ctl, unsigned id);
 
 #endif

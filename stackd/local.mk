@@ -10,7 +10,7 @@ libstackd_core_la_LIBADD = libshm.la $(DPDK_LIBS) $(URCU_LIBS) $(LIBCONFIG_LIBS)
 	$(LIBCAP_LIBS) $(SECCOMP_LIBS) $(SYSTEMD_LIBS) -lm
 
 stackd_core_sources += \
-	stackd/attach.c stackd/bind.c stackd/client.c stackd/ctl.c stackd/ctl.h stackd/shown.c \
+	stackd/attach.c stackd/bind.c stackd/client.c stackd/ctl.c stackd/ctl.h stackd/replay.c stackd/replay.h stackd/shown.c \
 	stackd/monitor.c stackd/monitor.h stackd/monitor_filter.c stackd/monitor_group.c stackd/monitor_order.c \
 	stackd/core.c stackd/core.h stackd/idle.c stackd/idle.h stackd/mail.c stackd/flows.c stackd/flows.h \
 	stackd/steer.c stackd/steer.h \

@@ -95,8 +95,16 @@ static int options_read(struct options *o, int argc, char **argv)
 static struct nic *port_open(const struct conf *conf, unsigned i)
 {
 	const struct conf_port *p = &conf->port[i];
-	struct nic *n = nic_dpdk_open(p->device, p->name, conf->cores, conf->packets, p->mtu);
-	struct nic *outer;
+	struct nic *outer, *n;
+	char file[sizeof(p->device)];
+
+	if (p->mode == CONF_REPLAY) {
+		snprintf(file, sizeof(file), "%s", strstr(p->device, "rx_pcap=") + strlen("rx_pcap="));
+		file[strcspn(file, ",")] = '\0';
+		n = nic_pcap_open(file, p->name, p->replay_speed == CONF_SPEED_REAL);
+	} else {
+		n = nic_dpdk_open(p->device, p->name, conf->cores, conf->packets, p->mtu);
+	}
 
 	if (n == NULL || !p->fault.on)
 		return n;
@@ -183,11 +191,17 @@ static int eal_start(const struct conf *conf)
 {
 	struct nic_eal_conf eal = { .hugepages = conf->hugepages };
 	uint64_t buffers = 0;
+	bool need = conf->cores > 1; /* the rings between engines */
 
 	for (unsigned i = 0; i < conf->ports; i++) {
+		if (conf->port[i].mode == CONF_REPLAY)
+			continue;
+		need = true;
 		eal.pci |= nic_is_pci(conf->port[i].device);
 		buffers += (uint64_t)conf->packets * ((conf->port[i].mtu > 1500 ? conf->port[i].mtu : 2048u) + 768u);
 	}
+	if (!need)
+		return 0;
 	eal.memory_mib = (unsigned)(buffers >> 20) + EAL_MEMORY_MIN_MIB;
 	return nic_eal_init(&eal);
 }

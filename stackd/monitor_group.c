@@ -141,8 +141,10 @@ int monitor_group_join(struct ctl *ctl, const struct conf_client *rule, struct m
 
 void monitor_group_part(struct ctl *ctl, struct monitor_group *g)
 {
-	if (g != NULL && --g->members == 0)
-		group_unmake(ctl, g);
+	if (g == NULL || --g->members > 0)
+		return;
+	shown_group_gone(ctl, g->engine[0].id);
+	group_unmake(ctl, g);
 }
 
 /* --- Sharing ------------------------------------------------------------------------------------------------------------------ */

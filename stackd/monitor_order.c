@@ -83,6 +83,7 @@ static void left(struct monitor_request *r)
 {
 	struct client *c = r->monitor->client;
 
+	shown_monitor_left(c);
 	monitor_free(r->monitor); /* and r with it */
 	client_maybe_gone(c);
 }

@@ -67,6 +67,7 @@ static void lay_out(struct stat_head *h, const struct conf *conf)
 		.listeners = STAT_LISTENERS_MAX,
 		.flows = conf->max_flows,
 		.nic_counters = NIC_CNT_MAX,
+		.groups = STAT_GROUPS_MAX,
 		.started_us = clock_us(),
 		.started_unix = (uint64_t)time(NULL),
 	};
@@ -79,6 +80,8 @@ static void lay_out(struct stat_head *h, const struct conf *conf)
 	h->port_off = take(&end, h->ports, sizeof(struct stat_port));
 	h->app_off = take(&end, h->apps, sizeof(struct stat_app));
 	h->listener_off = take(&end, h->listeners, sizeof(struct stat_listener));
+	h->monitor_off = take(&end, h->apps, sizeof(struct stat_monitor));
+	h->group_off = take(&end, h->groups, sizeof(struct stat_group));
 	h->flow_off = take(&end, (uint64_t)h->engines * h->flows, sizeof(struct stat_flow));
 	h->size = end;
 	snprintf(h->version, sizeof(h->version), "%s", STACKD_VERSION);
@@ -157,6 +160,16 @@ struct stat_flow *stat_seg_flow(struct stat_seg *s, unsigned engine, uint32_t sl
 struct stat_app *stat_seg_app(struct stat_seg *s, unsigned i)
 {
 	return i < s->head->apps ? at(s, s->head->app_off + i * sizeof(struct stat_app)) : NULL;
+}
+
+struct stat_monitor *stat_seg_monitor(struct stat_seg *s, unsigned i)
+{
+	return i < s->head->apps ? at(s, s->head->monitor_off + i * sizeof(struct stat_monitor)) : NULL;
+}
+
+struct stat_group *stat_seg_group(struct stat_seg *s, unsigned i)
+{
+	return i < s->head->groups ? at(s, s->head->group_off + i * sizeof(struct stat_group)) : NULL;
 }
 
 struct stat_listener *stat_seg_listener(struct stat_seg *s, unsigned i)

@@ -23,6 +23,8 @@ struct stat_engine *stat_seg_engine(struct stat_seg *s, unsigned engine);
 struct stats *stat_seg_stats(struct stat_seg *s, unsigned engine); /* its counters */
 struct stat_flow *stat_seg_flow(struct stat_seg *s, unsigned engine, uint32_t slot); /* NULL beyond the table */
 struct stat_app *stat_seg_app(struct stat_seg *s, unsigned i);
+struct stat_monitor *stat_seg_monitor(struct stat_seg *s, unsigned i); /* of app i */
+struct stat_group *stat_seg_group(struct stat_seg *s, unsigned i);
 struct stat_listener *stat_seg_listener(struct stat_seg *s, unsigned i);
 struct stat_port *stat_seg_port(struct stat_seg *s, unsigned i);
 

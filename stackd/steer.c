@@ -86,3 +86,8 @@ unsigned steer_get(struct steer *s, unsigned to, struct pkt **pkts, unsigned max
 	}
 	return got;
 }
+
+unsigned steer_room(const struct steer *s, unsigned from, unsigned to)
+{
+	return rte_ring_free_count(s->ring[from * s->n + to]);
+}

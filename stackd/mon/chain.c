@@ -256,6 +256,8 @@ static int ask(struct mon *m, struct mon_pass *ps, struct mon_held **held, unsig
 		return untold(m, ps, s, MON_BY_BREAKER) ? 1 : -1;
 	if (forced(s, MON_BY_DEATH))
 		return untold(m, ps, s, MON_BY_DEATH) ? 1 : -1;
+	if (forced(s, MON_BY_RING))
+		return untold(m, ps, s, MON_BY_RING) ? 1 : -1;
 	if (over_budget(s->lane, ps->pkt->len) || forced(s, MON_BY_BUDGET))
 		return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
 	if (h == NULL) {
@@ -268,8 +270,7 @@ static int ask(struct mon *m, struct mon_pass *ps, struct mon_held **held, unsig
 	} else if (!claim_take(m, h)) {
 		return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
 	}
-	if (forced(s, MON_BY_RING) ||
-	    mon_emit(m, &h->pass, ps->flow, slot, want, (uint8_t)hook, ps->side, flags | MEVF_HELD, h->claim) != 0) {
+	if (mon_emit(m, &h->pass, ps->flow, slot, want, (uint8_t)hook, ps->side, flags | MEVF_HELD, h->claim) != 0) {
 		claim_give(m, h);
 		if (*held == NULL)
 			held_free(m, h);
@@ -318,7 +319,7 @@ int mon_chain(struct mon *m, struct mon_pass *ps, struct mon_held **held)
 
 		if ((slots >> slot & 1) == 0)
 			continue;
-		if (ps->flow != NULL && (ps->flow->slots >> slot & 1) == 0)
+		if (ps->stage >= STAGE_SND && (ps->flow->slots >> slot & 1) == 0)
 			continue; /* it has let go of the flow meanwhile */
 		mon_map_upto(ps, m->slot[slot].reg, true);
 		r = ask(m, ps, held, slot);

@@ -248,10 +248,8 @@ static void end_of_slot(struct mon *m, struct mon_flow *f, unsigned slot, unsign
 	}
 }
 
-void mon_emit_end(struct mon *m, struct mon_flow *f)
+void mon_emit_end(struct mon *m, struct mon_flow *f, unsigned changed)
 {
-	unsigned changed = mon_half_end(f);
-
 	for (unsigned i = 0; i < m->chained; i++) {
 		if ((f->slots >> m->chain[i] & 1) != 0)
 			end_of_slot(m, f, m->chain[i], changed);

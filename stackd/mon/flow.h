@@ -50,6 +50,10 @@ struct mon_seg {
  * that the port did, or that they are partial (our own to be sent). */
 void mon_seg_parse(const struct pkt *p, uint64_t seed, struct mon_seg *s);
 
+/* The hash of packets from own to peer. */
+uint32_t mon_tuple_hash(uint64_t seed, const struct ipaddr *own, uint16_t own_port, const struct ipaddr *peer,
+			uint16_t peer_port);
+
 /* Fragments: bounded datagrams, bytes and time; overlapping pieces: first wins... condemns the datagram (RFC 5722).  Takes a copy of p's
  * piece.  When it was the last one missing, returns a frame on the heap (headers and whole payload) in *frame, *len, which stays
  * valid until the next call. */
@@ -64,19 +68,25 @@ bool mon_frag_in(struct mon_frags *f, const struct pkt *p, const struct mon_seg 
 struct mon_flow;
 
 enum half_flags {
-	HALF_ATTACHED = 1,  /* its addresses are known and it is in the table */
-	HALF_ISN = 2,       /* isn is this end's own, seen in its SYN (or SYN-ACK) */
-	HALF_WS = 4,        /* this end offered window scaling, shift says how much */
-	HALF_FIN = 8,       /* it has sent FIN at fin_seq */
-	HALF_FIN_ACKED = 16, /* and the other end has acknowledged it */
-	HALF_WND = 32,      /* wnd_end is known */
-	HALF_SEQ = 64,      /* snd_nxt and stream offsets are anchored */
-	HALF_DIRTY = 128,   /* NEW_DATA is due at the end of the turn */
-	HALF_RCV_FIN = 256, /* the peer's FIN has been reached in order */
-	HALF_TS = 512,
+	HALF_ATTACHED = 1,   /* its addresses are known and it is in the table */
+	HALF_ISN = 2,        /* isn is this end's own: from its SYN, or told by an acknowledgement */
+	HALF_SYN = 4,        /* its SYN has been seen */
+	HALF_WS = 8,         /* which offered window scaling, shift says how much */
+	HALF_STANDS = 16,    /* isn is in use: another SYN does not change it */
+	HALF_OTHER = 32,     /* its SYN came again with another ISN, isn2 */
+	HALF_FIN = 64,       /* it has sent FIN, at fin_seq */
+	HALF_FIN_ACKED = 128, /* and that has been acknowledged */
+	HALF_SEQ = 256,      /* the stream that it receives is anchored: rcv_isn */
+	HALF_ACKED = 512,    /* acked is known */
+	HALF_EDGE = 1024,    /* edge is known */
+	HALF_PEER_FIN = 2048, /* the stream that it receives ends at fin_off */
+	HALF_RCV_FIN = 4096, /* and it has come that far in order */
+	HALF_DIRTY = 8192,   /* NEW_DATA is due at the end of the turn */
+	HALF_OPENER = 16384, /* its SYN had no ACK */
+	HALF_SENT = 32768,   /* packets of it have been seen */
 };
 
-/* One end host.  As sender: isn, snd_*, fin_seq.  As receiver of the other half's stream: next, top, seen, wnd_end. */
+/* One end host.  What it has sent: isn, snd_nxt, fin_seq.  The stream that it receives: all below; offsets count from rcv_isn + 1. */
 struct mon_half {
 	struct mon_half *chain; /* the table's */
 	struct mon_flow *flow;
@@ -87,19 +97,19 @@ struct mon_half {
 	uint8_t state; /* enum mon_state; MON_STATE_NONE until attached */
 	uint8_t shift;
 	uint16_t flags; /* enum half_flags */
-	uint32_t isn;      /* own initial sequence number */
+	uint32_t isn, isn2; /* own initial sequence number, and another one that it has tried */
 	uint32_t snd_nxt;  /* beyond the highest sequence number it has sent */
-	uint32_t snd_una;  /* highest acknowledgement it has been sent */
 	uint32_t fin_seq;  /* sequence number of its FIN */
-	uint32_t wnd_end;  /* highest right edge of the window that it has offered: ack + (wnd << shift) */
-	uint32_t wnd_max;  /* largest window it has offered, bytes */
-	/* what it has received */
+	uint32_t ack_raw;  /* its highest acknowledgement, while the stream is not anchored */
 	uint32_t rcv_isn;  /* sequence number of the received stream's offset 0, less one */
 	uint64_t next, top; /* stream offsets: in-order end; beyond the highest seen */
+	uint64_t fin_off;  /* where the stream ends */
+	uint64_t acked;    /* its highest acknowledgement: all below has arrived there */
+	uint64_t edge;     /* the right edge of its window */
 	uint64_t missed;
 	uint64_t told;     /* `next` when NEW_DATA was raised last */
 	struct reasm seen; /* what lies beyond next */
-	uint64_t pkts, bytes, rexmits; /* sent by it */
+	uint64_t pkts;     /* sent by it */
 };
 
 struct mon_over; /* per flow and socket, where it differs from the socket's own masks (emit.c) */
@@ -145,8 +155,8 @@ struct mon_flow {
 TAILQ_HEAD(mon_flows, mon_flow);
 
 struct mon_table {
-	struct mon_half **chain;
-	uint32_t mask, halves;
+	struct mon_half **chain, **old; /* old: being moved, chain by chain */
+	uint32_t mask, halves, old_mask, moved;
 	struct mon_flow *free;
 	struct mon_flow **slab;
 	uint32_t slabs, slabs_max, max, used;

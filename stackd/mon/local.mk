@@ -7,8 +7,8 @@ stackd_core_sources += \
 
 stackd_core_sources += \
 	stackd/mon/arena.h stackd/mon/edit.h stackd/mon/flow.h stackd/mon/map.h stackd/mon/mon.h stackd/mon/priv.h \
-	stackd/mon/chain.c stackd/mon/edit.c stackd/mon/emit.c stackd/mon/filter.c stackd/mon/inject.c stackd/mon/lane.c \
-	stackd/mon/map.c stackd/mon/mon.c stackd/mon/order.c stackd/mon/out.c
+	stackd/mon/chain.c stackd/mon/edit.c stackd/mon/emit.c stackd/mon/filter.c stackd/mon/flow.c \
+	stackd/mon/frag.c stackd/mon/half.c stackd/mon/inject.c stackd/mon/lane.c stackd/mon/map.c stackd/mon/mon.c stackd/mon/order.c stackd/mon/out.c stackd/mon/seg.c
 
 check_PROGRAMS += tests/unit/test_mon_edit
 TESTS += tests/unit/test_mon_edit
@@ -27,3 +27,9 @@ TESTS += tests/unit/test_monitor_ctl
 tests_unit_test_monitor_ctl_SOURCES = tests/unit/test_monitor_ctl.c tests/unit/fake_core.h
 tests_unit_test_monitor_ctl_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS) $(URCU_CFLAGS) $(PCAP_CFLAGS)
 tests_unit_test_monitor_ctl_LDADD = libstackd-core.la libshm.la $(CHECK_LIBS) $(DPDK_LIBS) $(URCU_LIBS)
+
+check_PROGRAMS += tests/unit/test_mon
+TESTS += tests/unit/test_mon
+tests_unit_test_mon_SOURCES = tests/unit/test_mon.c
+tests_unit_test_mon_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_mon_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)

@@ -140,10 +140,13 @@ static void flow_remove(struct mon *m, struct mon_flow *f)
 
 void mon_flow_end(struct mon *m, struct mon_flow *f)
 {
+	unsigned changed;
+
 	if (f->dirty)
 		mon_emit_news(m, f);
-	mon_emit_end(m, f);
+	changed = mon_half_end(f);
 	mon_publish(f);
+	mon_emit_end(m, f, changed);
 	flow_remove(m, f);
 }
 
@@ -557,8 +560,9 @@ bool mon_run(struct mon *m, struct mon_pass *ps, struct mon_held *held)
 			if (!ps->dropped)
 				mon_map_upto(ps, 0, false);
 			ask = ps->passive ? 0 : m->inline_slots;
-			mon_emit_all(m, ps, ps->flow, ps->slots & ~ask & (ps->flow != NULL ? ps->flow->slots : UINT64_MAX),
-				     ps->events, ps->hook, ps->side, ps->flags,
+			if (ps->stage >= STAGE_SND) /* some may have let go of the flow meanwhile */
+				ps->slots &= ps->flow->slots;
+			mon_emit_all(m, ps, ps->flow, ps->slots & ~ask, ps->events, ps->hook, ps->side, ps->flags,
 				     ps->snd != NULL && ps->snd->side == MON_SVR);
 		}
 		ps->entered = false;
@@ -778,8 +782,14 @@ void mon_settle(struct mon *m, uint64_t now_us)
 	}
 	(void)mon_order_step(m);
 	for (unsigned i = 0; i < m->rooms; i++) {
-		if (m->room[i].lane->has_news)
-			mon_wake(m, m->room[i].lane);
+		struct mon_lane *l = m->room[i].lane;
+
+		if (l->has_news)
+			mon_wake(m, l);
+		if (l->bad != NULL && !l->bad_told) {
+			l->bad_told = true;
+			m->conf.lane_bad(m->conf.arg, l);
+		}
 	}
 }
 
@@ -851,17 +861,16 @@ bool mon_can_take(const struct mon *m)
 	return true;
 }
 
-bool mon_drained(const struct mon *m)
+unsigned mon_socks_ready(const struct mon *m, uint64_t now_us)
 {
-	if (m->orders != NULL)
-		return false;
-	for (unsigned i = 0; i < m->rooms; i++) {
-		struct mon_lane *l = m->room[i].lane;
+	unsigned n = 0;
 
-		if (l->lossless && !l->leaving && l->bad == NULL && ring_room(&l->events) != (int)l->events.slots)
-			return false;
+	for (unsigned i = 0; i < m->chained; i++) {
+		const struct mon_slot *s = &m->slot[m->chain[i]];
+
+		n += (s->flags & MON_SOCK_READY) != 0 || now_us - s->changed_us >= QUIET_US;
 	}
-	return true;
+	return n;
 }
 
 struct mon_room *mon_room_of(struct mon *m, const struct mon_lane *l)

@@ -136,7 +136,8 @@ struct mon_order {
 	struct mon_filter *old[3];
 	/* of the contexts of one process that watch this engine, which one this is: flows are spread by hash */
 	unsigned share_index, share_count;
-	uint32_t cause, times;
+	uint32_t cause, times; /* FINISH: times 1: there will be no more traffic, tell them */
+	uint64_t until_us;     /* the engine's */
 	uint32_t request; /* the sender's */
 	int err;          /* the answer */
 	struct mon_order *next; /* the engine's, while under way */
@@ -165,6 +166,7 @@ struct mon_conf {
 	uint64_t seed;
 	uint64_t realtime_us; /* CLOCK_REALTIME less CLOCK_MONOTONIC */
 	void (*order_done)(void *arg, struct mon_order *o);
+	void (*lane_bad)(void *arg, struct mon_lane *l); /* once: its client must go */
 	void *arg;
 };
 
@@ -202,8 +204,8 @@ void mon_asleep(struct mon *m, uint32_t asleep);
 
 /* May a replay go on, or would a lossless monitor lose something? */
 bool mon_can_take(const struct mon *m);
-/* Nothing is waiting in any lossless lane's ring. */
-bool mon_drained(const struct mon *m);
+/* Monitor sockets that have said all they want, or said nothing for a while: a replay may wait for so many. */
+unsigned mon_socks_ready(const struct mon *m, uint64_t now_us);
 
 /* Carry out an order; it comes back through conf.order_done, perhaps at once, perhaps turns later. */
 void mon_order(struct mon *m, struct mon_order *o, uint64_t now_us);

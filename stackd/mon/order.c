@@ -68,6 +68,7 @@ static void order_sock(struct mon *m, struct mon_order *o)
 	for (unsigned h = 0; h < MON_HOOKS; h++)
 		m->slot[i].mask[h] = o->conf.events[h] & EVENTS_ALL;
 	m->slot[i].flags = o->conf.flags;
+	m->slot[i].changed_us = m->now_us;
 }
 
 static void order_filter(struct mon *m, struct mon_order *o)
@@ -79,6 +80,7 @@ static void order_filter(struct mon *m, struct mon_order *o)
 		o->err = -EBADF;
 		return;
 	}
+	m->slot[i].changed_us = m->now_us;
 	old = m->slot[i].filter[o->which];
 	m->slot[i].filter[o->which] = o->filter;
 	o->filter = old;
@@ -111,8 +113,15 @@ static void slots_free(struct mon *m, struct mon_lane *l, uint64_t slots)
 
 /* --- Orders that take their time ------------------------------------------------------------------------------------------ */
 
+/* What takes its own time (the end waits for monitors) lets those pass that do not. */
 static void later(struct mon *m, struct mon_order *o)
 {
+	if (m->orders != NULL && m->orders->kind == MON_ORDER_FINISH && o->kind != MON_ORDER_FINISH) {
+		o->next = m->orders;
+		m->orders = o;
+		m->order_at = 0;
+		return;
+	}
 	o->next = NULL;
 	if (m->orders == NULL) {
 		m->orders_tail = &m->orders;
@@ -173,10 +182,7 @@ static void room_free(struct mon *m, struct mon_lane *l)
 
 static void order_finish(struct mon *m, struct mon_order *o)
 {
-	if (o->kind == MON_ORDER_FINISH) {
-		for (unsigned i = 0; i < m->rooms; i++)
-			mon_emit_done(m, m->room[i].lane);
-	} else {
+	if (o->kind != MON_ORDER_FINISH) {
 		slots_free(m, o->lane, slots_going(o));
 		if (o->kind == MON_ORDER_LEAVE)
 			room_free(m, o->lane);
@@ -218,6 +224,31 @@ static bool finish_some(struct mon *m)
 	return false;
 }
 
+/* Lossless monitors get all the time they need, the others some. */
+static bool drained(const struct mon *m, uint64_t until_us)
+{
+	for (unsigned i = 0; i < m->rooms; i++) {
+		struct mon_lane *l = m->room[i].lane;
+
+		if (!l->leaving && l->bad == NULL && (l->lossless || m->now_us < until_us) &&
+		    ring_room(&l->events) != (int)l->events.slots)
+			return false;
+	}
+	return true;
+}
+
+static bool finish_step(struct mon *m, struct mon_order *o)
+{
+	if (!finish_some(m))
+		return false;
+	if (o->until_us == 0) {
+		o->until_us = m->now_us + DRAIN_US;
+		for (unsigned i = 0; i < m->rooms && o->times != 0; i++)
+			mon_emit_done(m, m->room[i].lane);
+	}
+	return drained(m, o->until_us);
+}
+
 static bool walk_some(struct mon *m, struct mon_order *o)
 {
 	uint64_t slots = slots_going(o);
@@ -239,7 +270,7 @@ bool mon_order_step(struct mon *m)
 
 	if (o == NULL)
 		return false;
-	if (o->kind == MON_ORDER_FINISH ? finish_some(m) : walk_some(m, o)) {
+	if (o->kind == MON_ORDER_FINISH ? finish_step(m, o) : walk_some(m, o)) {
 		m->orders = o->next;
 		m->order_at = 0;
 		order_finish(m, o);
@@ -298,6 +329,7 @@ void mon_order(struct mon *m, struct mon_order *o, uint64_t now_us)
 		order_close(m, o);
 		return;
 	case MON_ORDER_FINISH:
+		o->until_us = 0;
 		later(m, o);
 		return;
 	case MON_ORDER_LANE:

@@ -16,15 +16,17 @@ static void port_flush(struct mon *m, unsigned port)
 	uint16_t n = (uint16_t)m->outs[port];
 
 	m->outs[port] = 0;
-	if (n > 0)
-		COUNT_ADD(m->stats, MON_FORWARDED, nic_tx(nic, queue, m->out[port], n, m->now_us));
+	COUNT_ADD(m->stats, MON_FORWARDED, nic_tx(nic, queue, m->out[port], n, m->now_us));
 }
 
 void mon_flush(struct mon *m, uint64_t now_us)
 {
 	m->now_us = now_us;
 	for (unsigned i = 0; i < m->conf.ports; i++) {
-		if (m->outs[i] > 0)
+		const struct nic *nic = m->conf.port[i].nic;
+
+		/* a delaying port is called even with nothing to send, for what has become due */
+		if (m->outs[i] > 0 || (m->conf.port[i].mode == MON_PORT_BRIDGE && nic->ops->next_us != NULL))
 			port_flush(m, i);
 	}
 }

@@ -20,6 +20,8 @@ enum {
 	BREAKER_US = 1000000,
 	COMMANDS = 256,      /* of a lane, per turn */
 	EXPIRE = 4096,       /* flows ended by time, per turn */
+	QUIET_US = 300000,   /* a socket whose masks have not changed for so long is ready */
+	DRAIN_US = 2000000,  /* for monitors that are not lossless, at the end of the traffic */
 	CLEAR = 8192,        /* flows looked at for an order, per turn */
 	SCRIPT_MAX = 65536 + 4096,
 };
@@ -33,6 +35,7 @@ struct mon_slot {
 	uint16_t flags;        /* enum mon_sock_flags */
 	struct mon_filter *filter[3];
 	bool inline_;
+	uint64_t changed_us;
 	uint32_t reg; /* its number in the order of registration, from 1 */
 	unsigned share_index, share_count; /* count 0: no flows of this engine */
 	unsigned strikes;      /* deadlines in a row */
@@ -153,7 +156,8 @@ int mon_emit(struct mon *m, struct mon_pass *ps, struct mon_flow *f, unsigned sl
 void mon_emit_all(struct mon *m, struct mon_pass *ps, struct mon_flow *f, uint64_t slots, uint16_t events, uint8_t hook,
 		  uint8_t side, uint16_t flags, bool reverse);
 void mon_emit_news(struct mon *m, struct mon_flow *f);
-void mon_emit_end(struct mon *m, struct mon_flow *f);
+/* changed: bit per side whose state the end has changed */
+void mon_emit_end(struct mon *m, struct mon_flow *f, unsigned changed);
 void mon_emit_done(struct mon *m, struct mon_lane *l);
 void mon_wake(struct mon *m, struct mon_lane *l);
 struct mon_over *mon_over_get(struct mon_flow *f, unsigned slot, bool make);

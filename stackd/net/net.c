@@ -184,14 +184,23 @@ static void port_flush(struct net *net, struct net_port *port, uint64_t now_us)
 
 	if (n == 0 && !port->nic->ops->next_us)
 		return;
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		len[i] = port->out[i]->len;
+		if (net->look != NULL)
+			net->look(net->look_arg, port->out[i]);
+	}
 	port->outs = 0;
 	sent = nic_tx(port->nic, net->queue, port->out, (uint16_t)n, now_us);
 	COUNT_ADD(net->stats, NIC_TX, sent);
 	for (unsigned i = 0; i < sent; i++)
 		COUNT_ADD(net->stats, NIC_TX_BYTES, len[i]);
 	COUNT_ADD(net->stats, NIC_TX_DROP, n - sent);
+}
+
+void net_on_send(struct net *net, net_look_fn fn, void *arg)
+{
+	net->look = fn;
+	net->look_arg = arg;
 }
 
 void net_flush(struct net *net, uint64_t now_us)

@@ -86,9 +86,12 @@ void net_on_icmp_error(struct net *net, net_icmp_error_fn fn, void *arg);
  * IPv4 packets' pkt->hash is set (also used by net_steer). */
 unsigned net_in(struct net *net, struct pkt **pkts, unsigned n, uint64_t now_us);
 
+/* Before frames of others are looked at or forwarded: a checksum that their sender left open is completed. */
+void net_pass(struct net *net, struct pkt **pkts, unsigned n);
+
 /* Before net_in, when there are several engines: the symmetric Toeplitz hash that decides the engine, computed straight from the frame
- * (IPv4 TCP: addresses and ports; fragments and all else IPv4: addresses; ARP and others: *all = true, every engine wants
- * it).  Safe for any frame. */
+ * (TCP: addresses and ports; fragments and all else of IPv4 and IPv6: addresses; ARP and others: *all = true, every engine wants
+ * it).  Up to two VLAN tags are skipped.  Safe for any frame. */
 uint32_t net_steer_hash(const struct net *net, const struct pkt *p, bool *all);
 
 /* The same hash from a tuple; IPv4-mapped addresses.  hash(a,b,p,q) == hash(b,a,q,p). */
@@ -113,6 +116,10 @@ void net_send(struct net *net, struct pkt *p, uint64_t now_us);
 
 /* Send what is queued, all ports. */
 void net_flush(struct net *net, uint64_t now_us);
+
+/* Somebody looks at every frame right before it is sent; NULL: nobody. */
+typedef void (*net_look_fn)(void *arg, struct pkt *p);
+void net_on_send(struct net *net, net_look_fn fn, void *arg);
 
 /* Neighbour retries, ageing, fragment timeouts, announcing our addresses at start (gratuitous ARP, RFC 5227).  Returns when it
  * wants to be called next. */

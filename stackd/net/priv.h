@@ -19,7 +19,10 @@ enum {
 	ETH_TYPE_IP4 = 0x0800,
 	ETH_TYPE_ARP = 0x0806,
 	ETH_TYPE_VLAN = 0x8100,
+	ETH_TYPE_QINQ = 0x88a8,
+	ETH_TYPE_IP6 = 0x86dd,
 	IP4_HDR = 20,
+	IP6_HDR = 40,
 	IP4_MTU_MIN = 68,
 	IP4_DF = 0x4000,
 	IP4_MF = 0x2000,
@@ -84,6 +87,8 @@ struct net {
 	uint16_t ip_id; /* of datagrams that may be fragmented */
 	net_icmp_error_fn icmp_error;
 	void *icmp_error_arg;
+	net_look_fn look;
+	void *look_arg;
 	uint32_t steer[12][256]; /* Toeplitz by byte position and value */
 };
 
@@ -141,6 +146,19 @@ uint64_t net_random(struct net *net);
 static inline uint16_t get16(const uint8_t *p)
 {
 	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+/* Where the network header begins, behind up to two VLAN tags, and its type; 0: the frame is too short. */
+static inline uint32_t net_l3_off(const uint8_t *data, uint32_t len, uint16_t *type)
+{
+	uint32_t off = 12;
+
+	for (unsigned tags = 0; len >= off + 2; tags++, off += VLAN_HDR) {
+		*type = get16(data + off);
+		if (tags == 2 || (*type != ETH_TYPE_VLAN && *type != ETH_TYPE_QINQ))
+			return off + 2;
+	}
+	return 0;
 }
 
 static inline uint32_t get32(const uint8_t *p)

@@ -64,6 +64,29 @@ static uint32_t hash_ip(const struct net *net, const uint8_t *ip, uint32_t len)
 	return hash;
 }
 
+static bool is_ip6_option(uint8_t type)
+{
+	return type == 0 || type == 43 || type == 60; /* hop by hop, routing, destination (RFC 8200, 4) */
+}
+
+/* ip: len bytes that begin with an IPv6 header.  Addresses are folded; a fragment has no ports. */
+static uint32_t hash_ip6(const struct net *net, const uint8_t *ip, uint32_t len)
+{
+	uint32_t off = IP6_HDR, hash;
+	uint8_t folded[8] = {0}, next = ip[6];
+
+	for (unsigned i = 0; i < 32; i++)
+		folded[i / 16 * 4 + i % 4] ^= ip[8 + i];
+	hash = hash_bytes(net, 0, folded, sizeof(folded));
+	for (unsigned i = 0; i < 8 && is_ip6_option(next) && len >= off + 8; i++) {
+		next = ip[off];
+		off += (ip[off + 1] + 1u) * 8;
+	}
+	if (next == PROTO_TCP && len >= off + 4)
+		hash ^= hash_bytes(net, 8, ip + off, 4);
+	return hash;
+}
+
 static bool is_icmp_error(const uint8_t *ip, uint32_t len, uint32_t ihl)
 {
 	uint8_t type;
@@ -76,23 +99,23 @@ static bool is_icmp_error(const uint8_t *ip, uint32_t len, uint32_t ihl)
 
 uint32_t net_steer_hash(const struct net *net, const struct pkt *p, bool *all)
 {
-	uint32_t off = ETH_HDR, len, ihl;
+	uint32_t off, len, ihl;
 	const uint8_t *ip;
 	uint16_t type;
 
 	*all = true;
-	if (p->len < ETH_HDR + IP4_HDR)
+	off = net_l3_off(p->data, p->len, &type);
+	if (off == 0)
 		return 0;
-	type = get16(p->data + 12);
-	if (type == ETH_TYPE_VLAN) {
-		type = get16(p->data + 16);
-		off += VLAN_HDR;
-	}
-	if (type != ETH_TYPE_IP4 || p->len < off + IP4_HDR)
-		return 0;
-	*all = false;
 	ip = p->data + off;
 	len = p->len - off;
+	if (type == ETH_TYPE_IP6 && len >= IP6_HDR) {
+		*all = false;
+		return hash_ip6(net, ip, len);
+	}
+	if (type != ETH_TYPE_IP4 || len < IP4_HDR)
+		return 0;
+	*all = false;
 	ihl = (ip[0] & 15u) * 4;
 	if (is_icmp_error(ip, len, ihl))
 		return hash_ip(net, ip + ihl + ICMP_HDR, len - ihl - ICMP_HDR);

@@ -59,4 +59,13 @@ static inline uint64_t csum_pseudo4(const uint8_t *ip, uint8_t proto, uint16_t l
 	return csum_add(csum_add(0, ip + 12, 8), tail, sizeof(tail));
 }
 
+/* The pseudo-header of RFC 8200, 8.1: addresses as they stand in the IPv6 header at ip. */
+static inline uint64_t csum_pseudo6(const uint8_t *ip, uint8_t proto, uint32_t l4_len)
+{
+	const uint8_t tail[8] = {(uint8_t)(l4_len >> 24), (uint8_t)(l4_len >> 16), (uint8_t)(l4_len >> 8), (uint8_t)l4_len, 0, 0, 0,
+	                         proto};
+
+	return csum_add(csum_add(0, ip + 8, 32), tail, sizeof(tail));
+}
+
 #endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "stackd/replay.h"
+
+#include <stdlib.h>
+
+#include "stackd/log.h"
+
+static bool exits(const struct conf *conf)
+{
+	for (unsigned i = 0; i < conf->ports; i++) {
+		if (conf->port[i].mode == CONF_REPLAY && conf->port[i].replay_end == CONF_END_EXIT)
+			return true;
+	}
+	return false;
+}
+
+static bool nothing_else(const struct conf *conf)
+{
+	for (unsigned i = 0; i < conf->ports; i++) {
+		if (conf->port[i].mode != CONF_REPLAY)
+			return false;
+	}
+	return true;
+}
+
+void replay_ended(struct ctl *ctl)
+{
+	bool last = exits(ctl->conf);
+
+	log_info("ctl", "the capture has been read%s", last ? "; stackd ends when monitors have seen it" : "");
+	if (!last && !nothing_else(ctl->conf))
+		return; /* other traffic goes on, and its flows with it */
+	for (unsigned e = 0; e < ctl->cores; e++) {
+		struct mail m = { .kind = MAIL_MON_ORDER, .order = calloc(1, sizeof(*m.order)) };
+
+		if (m.order == NULL) {
+			log_err("ctl", "no memory to end the flows of engine %u", e);
+			continue;
+		}
+		m.order->kind = MON_ORDER_FINISH;
+		m.order->times = last;
+		ctl->finishing++;
+		if (core_send(ctl->core[e], &m) == 0)
+			continue;
+		ctl->finishing--;
+		free(m.order);
+	}
+}
+
+void replay_finished(struct ctl *ctl, struct mon_order *o)
+{
+	bool last = o->times != 0;
+
+	free(o);
+	if (--ctl->finishing > 0 || !last)
+		return;
+	log_info("ctl", "the replay is over");
+	ctl->stop = true;
+}
