@@ -56,6 +56,14 @@ static inline int ring_room(struct ring_prod *r)
 	return (int)(r->slots - (r->head - done));
 }
 
+/* Records that the consumer has not read yet, as it claims; for any thread's eyes. */
+static inline uint32_t ring_lag(const struct ring_prod *r)
+{
+	uint32_t lag = r->head - atomic_load_explicit((const _Atomic uint32_t *)r->done, memory_order_relaxed);
+
+	return lag < r->slots ? lag : r->slots;
+}
+
 /* Put one record.  0, -ENOBUFS when the ring is full, -EPROTO as above.  len is at most 60. */
 static inline int ring_put(struct ring_prod *r, const void *body, size_t len)
 {

@@ -21,6 +21,8 @@ enum {
 	STAT_APPS_MAX = 1024,
 	STAT_LISTENERS_MAX = 1024,
 	STAT_NIC_COUNTERS = 16,
+	STAT_GROUPS_MAX = 16,
+	STAT_CAUSES = 8, /* room for enum mon_cause */
 };
 
 struct stat_head {
@@ -42,6 +44,10 @@ struct stat_head {
 	uint64_t listener_off; /* struct stat_listener [listeners] */
 	uint64_t flow_off;     /* struct stat_flow [engines][flows] */
 	char version[STAT_NAME];
+	uint64_t monitor_off;  /* struct stat_monitor [apps] */
+	uint64_t group_off;    /* struct stat_group [groups] */
+	uint32_t groups;
+	uint32_t pad;
 };
 
 struct stat_name {
@@ -92,6 +98,37 @@ struct stat_app {
 };
 
 enum stat_app_state { STAT_APP_FREE, STAT_APP_LIVE, STAT_APP_LEAVING, STAT_APP_GONE };
+
+/* What a context that monitors has besides; its number is that of its stat_app.  Sums over its lanes; as they were when it left.
+ * offered = delivered + filtered + lost, and delivered + lost is what was decided where packets were held. */
+struct stat_monitor {
+	uint32_t version;
+	uint32_t right;    /* enum mon_right; 0: unused record */
+	uint32_t group;    /* number of its stat_group */
+	uint32_t sockets;
+	uint32_t ring;     /* slots of an event ring */
+	uint32_t lag;      /* records in the fullest of its rings */
+	uint32_t held;     /* packets that wait for it */
+	uint32_t fail_drop;
+	uint64_t held_bytes;
+	uint64_t offered, delivered, filtered, lost;
+	uint64_t commands, stale, wakes;
+	uint64_t verdict[4]; /* by enum mon_verdict */
+	uint64_t decided[STAT_CAUSES]; /* without its verdict, by enum mon_cause */
+	uint64_t breaker_opened;
+	uint64_t injected, resets;
+};
+
+/* Monitors of equal scope: their arenas, all engines together. */
+struct stat_group {
+	uint32_t version;
+	uint32_t members;  /* contexts; 0: unused record */
+	uint64_t memory;   /* bytes that the arenas may have */
+	uint64_t chunks, chunks_used, evicted, dropped; /* evicted from living streams; pieces that could not be stored */
+	uint64_t flows, flows_max;
+	uint64_t log_bytes; /* put into packet logs, ever */
+	char scope[256];
+};
 
 struct stat_listener {
 	uint32_t version;

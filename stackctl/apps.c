@@ -10,14 +10,14 @@
 #include "stackctl/out.h"
 #include "stackctl/stackctl.h"
 
-static const char *state_name(uint32_t state)
+const char *app_state_name(uint32_t state)
 {
 	static const char *const name[] = { "free", "live", "leaving", "gone" };
 
 	return state < sizeof(name) / sizeof(name[0]) ? name[state] : "?";
 }
 
-static const char *user_name(uint32_t uid, char *text, size_t size)
+const char *user_name(uint32_t uid, char *text, size_t size)
 {
 	const struct passwd *p = getpwuid(uid);
 
@@ -55,7 +55,7 @@ int cmd_apps(const struct segment *s, const struct options *o, FILE *f)
 		out_number(&out, (uint64_t)a.pid);
 		out_text(&out, user_name(a.uid, user, sizeof(user)));
 		out_text(&out, a.name);
-		out_text(&out, state_name(a.state));
+		out_text(&out, app_state_name(a.state));
 		out_number(&out, age(a.since_us));
 		out_number(&out, a.home);
 		out_number(&out, a.sockets);

@@ -130,6 +130,22 @@ int attach_detach(struct attached *a, unsigned app)
 	return m.reply.err != 0 ? refused(m.reply.err, "detach it") : 0;
 }
 
+int attach_fault(struct attached *a, unsigned app, unsigned cause, unsigned times)
+{
+	const struct ctl_mon_fault body = { .app = app, .cause = cause, .times = times };
+	struct ctl_msg m;
+	int rc = ask(a, CTL_MON_FAULT, &body, sizeof(body), CTL_REPLY, &m);
+
+	if (rc != 0)
+		return rc;
+	ctl_close_fds(&m);
+	if (m.reply.err == ESRCH) {
+		complain("there is no program %u that monitors; \"stackctl monitors\" lists them", app);
+		return EXIT_FAILED;
+	}
+	return m.reply.err != 0 ? refused(m.reply.err, "do that") : 0;
+}
+
 void attach_close(struct attached *a)
 {
 	segment_unmap(&a->seg);

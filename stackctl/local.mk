@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
 bin_PROGRAMS += stackctl/stackctl
-stackctl_show = stackctl/stackctl.h stackctl/apps.c stackctl/flows.c stackctl/ports.c stackctl/stats.c \
+stackctl_show = stackctl/stackctl.h stackctl/apps.c stackctl/flows.c stackctl/monitors.c stackctl/ports.c stackctl/stats.c \
 	stackctl/out.c stackctl/out.h stackctl/segment.c stackctl/segment.h stackctl/attach.c
 stackctl_stackctl_SOURCES = stackctl/main.c $(stackctl_show)
 stackctl_stackctl_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE

@@ -18,10 +18,14 @@ static const char usage[] =
 	"                            connections\n"
 	"  listeners [--app ID] [--all]\n"
 	"                            ports on which programs wait; --all: those bound only, too\n"
+	"  monitors [--all]          programs that monitor, and what those of equal scope share; --all: those\n"
+	"                            that have gone, too, and what is for inline monitors only\n"
 	"  ports [--all]             network ports; --all: with counters that are zero\n"
 	"  stats [--all] [--engine N] [--watch SECONDS [--count N]]\n"
 	"                            counters; --all: those that are zero, too; --watch: differences\n"
 	"  detach ID                 detach a program and reset its connections\n"
+	"  fault ID CAUSE TIMES      decide the next TIMES packets that would be held for a monitor as if CAUSE had\n"
+	"                            come: ring, deadline, death, budget, nonsense, breaker; 0: no more\n"
 	"  -s, --socket SOCKET       stackd's control socket [/run/stackd/stackd.sock, or $STACKD_SOCKET]\n"
 	"  -j, --json                for programs\n"
 	"  -V, --version             print the version, and exit\n"
@@ -112,12 +116,16 @@ static int run(struct attached *a, const struct options *o, char **argv)
 		const char *name;
 		int (*show)(const struct segment *s, const struct options *o, FILE *f);
 	} cmd[] = {
-		{ "apps", cmd_apps }, { "flows", cmd_flows }, { "listeners", cmd_listeners }, { "ports", cmd_ports },
+		{ "apps", cmd_apps }, { "flows", cmd_flows }, { "listeners", cmd_listeners },
+		{ "monitors", cmd_monitors }, { "ports", cmd_ports },
 	};
 	int rc;
 
 	if (strcmp(argv[0], "detach") == 0)
 		return attach_detach(a, (unsigned)number("detach", argv[1], 0xffffffff));
+	if (strcmp(argv[0], "fault") == 0)
+		return attach_fault(a, (unsigned)number("fault", argv[1], 0xffffffff), (unsigned)cause_number(argv[2]),
+				    (unsigned)number("fault", argv[3], 0xffffffff));
 	rc = attach_refresh(a);
 	if (rc != 0)
 		return rc;
@@ -127,10 +135,19 @@ static int run(struct attached *a, const struct options *o, char **argv)
 	return cmd_stats(a, o, stdout);
 }
 
+static bool is_fault(int argc, char **argv)
+{
+	if (argc != 4)
+		complain("fault wants an ID, as stackctl monitors shows it, a cause, and a number of packets");
+	else if (cause_number(argv[2]) < 0)
+		complain("fault: \"%s\" is none of ring, deadline, death, budget, nonsense, breaker", argv[2]);
+	return argc == 4 && cause_number(argv[2]) >= 0;
+}
+
 /* Is it a command, with as many arguments as it takes?  Complains if not. */
 static bool is_command(int argc, char **argv)
 {
-	static const char *const name[] = { "apps", "flows", "listeners", "ports", "stats" };
+	static const char *const name[] = { "apps", "flows", "listeners", "monitors", "ports", "stats" };
 
 	if (argc == 0) {
 		fputs(usage, stderr);
@@ -141,6 +158,8 @@ static bool is_command(int argc, char **argv)
 			complain("detach wants one ID, as stackctl apps shows it");
 		return argc == 2;
 	}
+	if (strcmp(argv[0], "fault") == 0)
+		return is_fault(argc, argv);
 	for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++) {
 		if (strcmp(argv[0], name[i]) != 0)
 			continue;

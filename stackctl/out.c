@@ -13,17 +13,19 @@ static void keep(struct out *o, const char *s);
 static void json_key(struct out *o);
 static void next_cell(struct out *o);
 static size_t title_length(const struct out_col *c);
-static void print_titles(struct out *o);
-static void print_rows(struct out *o);
+static void print_titles(const struct out *o);
+static void print_rows(const struct out *o);
 static void number_text(enum out_kind kind, uint64_t n, char *text, size_t size);
 
-void out_open(struct out *o, FILE *f, bool json, const char *name, const struct out_col *col, unsigned cols)
+/* The cells of one table. */
+static void begin(struct out *o, const struct out_col *col, unsigned cols)
 {
-	*o = (struct out){ .f = f, .json = json, .col = col, .cols = cols };
-	if (json) {
-		fprintf(f, "{\"%s\":[", name);
+	o->col = col;
+	o->cols = cols;
+	o->rows = o->text_len = 0;
+	if (o->json)
 		return;
-	}
+	free(o->width);
 	o->width = calloc(cols, sizeof(*o->width));
 	if (o->width == NULL) {
 		o->failed = true;
@@ -31,6 +33,33 @@ void out_open(struct out *o, FILE *f, bool json, const char *name, const struct 
 	}
 	for (unsigned i = 0; i < cols; i++)
 		o->width[i] = (unsigned)title_length(&col[i]);
+}
+
+void out_open(struct out *o, FILE *f, bool json, const char *name, const struct out_col *col, unsigned cols)
+{
+	*o = (struct out){ .f = f, .json = json };
+	if (json)
+		fprintf(f, "{\"%s\":[", name);
+	begin(o, col, cols);
+}
+
+static void print_table(const struct out *o)
+{
+	if (o->failed)
+		return;
+	print_titles(o);
+	print_rows(o);
+}
+
+void out_next(struct out *o, const char *name, const struct out_col *col, unsigned cols)
+{
+	if (o->json) {
+		fprintf(o->f, "%s],\n\"%s\":[", o->rows > 0 ? "\n" : "", name);
+	} else {
+		print_table(o);
+		fputc('\n', o->f);
+	}
+	begin(o, col, cols);
 }
 
 void out_text(struct out *o, const char *s)
@@ -68,9 +97,8 @@ int out_close(struct out *o)
 {
 	if (o->json) {
 		fprintf(o->f, "%s]}\n", o->rows > 0 ? "\n" : "");
-	} else if (!o->failed) {
-		print_titles(o);
-		print_rows(o);
+	} else {
+		print_table(o);
 	}
 	free(o->text);
 	free(o->width);
@@ -178,7 +206,7 @@ static size_t title_length(const struct out_col *c)
 	return c->kind == OUT_AGE && n > 2 ? n - 2 : n;
 }
 
-static void print_titles(struct out *o)
+static void print_titles(const struct out *o)
 {
 	char title[64];
 
@@ -192,7 +220,7 @@ static void print_titles(struct out *o)
 	}
 }
 
-static void print_rows(struct out *o)
+static void print_rows(const struct out *o)
 {
 	char *s = o->text;
 

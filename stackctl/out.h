@@ -37,10 +37,13 @@ struct out {
 	bool failed; /* out of memory */
 };
 
-/* JSON: {"name":[{...},...]}. */
+/* JSON: {"name":[{...},...]}, and ,"other":[...] for each out_next. */
 void out_open(struct out *o, FILE *f, bool json, const char *name, const struct out_col *col, unsigned cols);
 void out_text(struct out *o, const char *s);
 void out_number(struct out *o, uint64_t n); /* every kind but text */
+
+/* Another table below; in JSON another key of the same object. */
+void out_next(struct out *o, const char *name, const struct out_col *col, unsigned cols);
 
 /* 0, or -1 when something could not be printed. */
 int out_close(struct out *o);

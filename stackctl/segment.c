@@ -31,6 +31,8 @@ static bool is_sound(const struct segment *s)
 	       inside(s, h->engine_off, h->engines, h->engine_size) &&
 	       inside(s, h->port_off, h->ports, sizeof(struct stat_port)) &&
 	       inside(s, h->app_off, h->apps, sizeof(struct stat_app)) &&
+	       inside(s, h->monitor_off, h->apps, sizeof(struct stat_monitor)) &&
+	       inside(s, h->group_off, h->groups, sizeof(struct stat_group)) &&
 	       inside(s, h->listener_off, h->listeners, sizeof(struct stat_listener)) &&
 	       inside(s, h->flow_off, (uint64_t)h->engines * h->flows, sizeof(struct stat_flow));
 }
@@ -101,6 +103,19 @@ bool segment_app(const struct segment *s, unsigned i, struct stat_app *a)
 		return false;
 	a->name[STAT_NAME - 1] = a->reason[STAT_TEXT - 1] = '\0';
 	return a->id != 0 && a->state != STAT_APP_FREE;
+}
+
+bool segment_monitor(const struct segment *s, unsigned i, struct stat_monitor *m)
+{
+	return i < s->head.apps && copy(m, at(s, s->head.monitor_off, i, sizeof(*m)), sizeof(*m)) && m->right != 0;
+}
+
+bool segment_group(const struct segment *s, unsigned i, struct stat_group *g)
+{
+	if (i >= s->head.groups || !copy(g, at(s, s->head.group_off, i, sizeof(*g)), sizeof(*g)))
+		return false;
+	g->scope[sizeof(g->scope) - 1] = '\0';
+	return g->members != 0;
 }
 
 bool segment_listener(const struct segment *s, unsigned i, struct stat_listener *l)

@@ -24,6 +24,8 @@ void segment_unmap(struct segment *s);
 /* Copies.  False when there is no such record, when it is unused, or when it changes faster than it can be read.  Strings
  * in what they give end with NUL. */
 bool segment_app(const struct segment *s, unsigned i, struct stat_app *a);
+bool segment_monitor(const struct segment *s, unsigned i, struct stat_monitor *m); /* of app i */
+bool segment_group(const struct segment *s, unsigned i, struct stat_group *g);
 bool segment_listener(const struct segment *s, unsigned i, struct stat_listener *l);
 bool segment_flow(const struct segment *s, unsigned engine, unsigned slot, struct stat_flow *f);
 bool segment_port(const struct segment *s, unsigned i, struct stat_port *p);

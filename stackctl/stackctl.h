@@ -47,12 +47,16 @@ int attach_refresh(struct attached *a);
 /* Have stackd detach a program.  0 or an exit status. */
 int attach_detach(struct attached *a, unsigned app);
 
+/* Have the next packets that are held for a monitor decided as if `cause` had come.  0 or an exit status. */
+int attach_fault(struct attached *a, unsigned app, unsigned cause, unsigned times);
+
 void attach_close(struct attached *a);
 
 /* The commands print to f.  0 or an exit status. */
 int cmd_apps(const struct segment *s, const struct options *o, FILE *f);
 int cmd_listeners(const struct segment *s, const struct options *o, FILE *f);
 int cmd_flows(const struct segment *s, const struct options *o, FILE *f);
+int cmd_monitors(const struct segment *s, const struct options *o, FILE *f);
 int cmd_ports(const struct segment *s, const struct options *o, FILE *f);
 int cmd_stats(struct attached *a, const struct options *o, FILE *f);
 
@@ -67,6 +71,13 @@ static inline uint64_t now_us(void)
 
 /* Number of a state's RFC 9293 name ("established", "FIN-WAIT-1"), or -1. */
 int state_number(const char *name);
+
+/* Number of a cause (enum mon_cause), or -1. */
+int cause_number(const char *name);
+
+/* A user's name, or its number. */
+const char *user_name(uint32_t uid, char *text, size_t size);
+const char *app_state_name(uint32_t state);
 
 /* An address as people write it; text has room for INET6_ADDRSTRLEN bytes. */
 const char *address_text(const struct ipaddr *a, char *text);

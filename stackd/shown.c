@@ -107,12 +107,12 @@ static void add_lane(struct stat_monitor *s, const struct mon_lane *l)
 static void shown_monitor(struct client *c)
 {
 	const struct monitor *m = c->monitor;
-	struct stat_monitor new = { .right = c->rule->monitor, .group = m->group->engine[0].id, .ring = m->ring_slots,
-				    .fail_drop = c->rule->fail_drop };
-	struct stat_monitor *s;
+	struct stat_monitor new, *s;
 
 	if (c->shown == NULL || m->state == MONITOR_OPENING)
 		return;
+	new = (struct stat_monitor){ .right = c->rule->monitor, .group = m->group->engine[0].id, .ring = m->ring_slots,
+				     .fail_drop = c->rule->fail_drop };
 	for (unsigned i = 0; i < MON_SOCKS_MAX; i++)
 		new.sockets += m->sock[i].used;
 	for (unsigned e = 0; e < c->ctl->cores; e++)

@@ -843,6 +843,79 @@ START_TEST(test_an_engine_complains)
 }
 END_TEST
 
+/* --- What operators see ---------------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(test_shown)
+{
+	static const char *const scope[] = { "tcp port 80" };
+	struct stat_monitor *m = stat_seg_monitor(&w.stat, 0);
+	struct stat_group *g = stat_seg_group(&w.stat, 0);
+	struct stat_app *a;
+	int s;
+
+	rules(1, scope);
+	s = with_socket();
+	a = newest()->shown;
+	m = stat_seg_monitor(&w.stat, (unsigned)(a - stat_seg_app(&w.stat, 0)));
+	for (unsigned e = 0; e < FAKE_CORES; e++) {
+		struct mon_lane *l = w.core[e].mon_lane[0];
+
+		l->offered = 100;
+		l->delivered = 50 + e;
+		l->lost = 1;
+		l->verdict[MON_DROP] = 3;
+		l->decided[MON_BY_BREAKER] = 2;
+		for (unsigned i = 0; i < 3 + e; i++)
+			ck_assert_int_eq(ring_put(&l->events, "x", 1), 0);
+	}
+	shown_refresh(&w.ctl);
+	ck_assert_uint_eq(m->right, MON_RIGHT_INLINE);
+	ck_assert_uint_eq(m->sockets, 1);
+	ck_assert_uint_eq(m->offered, 200);
+	ck_assert_uint_eq(m->delivered, 101);
+	ck_assert_uint_eq(m->lost, 2);
+	ck_assert_uint_eq(m->lag, 4);
+	ck_assert_uint_eq(m->verdict[MON_DROP], 6);
+	ck_assert_uint_eq(m->decided[MON_BY_BREAKER], 4);
+	ck_assert_uint_eq(m->version % 2, 0);
+	ck_assert_uint_eq(g->members, 1);
+	ck_assert_str_eq(g->scope, "tcp port 80");
+	ck_assert_uint_eq(g->memory, FAKE_CORES * (1u << 20));
+	ck_assert_uint_gt(g->chunks, 0);
+	w.core[0].mon_lane[0]->offered++; /* the last figures are told, too */
+	close(s);
+	nobody_is_left();
+	ck_assert_uint_eq(g->members, 0);
+	ck_assert_uint_eq(m->offered, 201);
+	ck_assert_uint_eq(m->sockets, 0);
+	ck_assert_uint_eq(m->lag, 0);
+	ck_assert_uint_eq(a->state, STAT_APP_GONE);
+}
+END_TEST
+
+/* The record of a monitor is not inherited by the program that gets its place. */
+START_TEST(test_shown_anew)
+{
+	int s = with_socket();
+	struct stat_app *a = newest()->shown;
+	struct stat_monitor *m = stat_seg_monitor(&w.stat, (unsigned)(a - stat_seg_app(&w.stat, 0)));
+
+	shown_refresh(&w.ctl);
+	close(s);
+	nobody_is_left();
+	for (unsigned i = 0; i < STAT_APPS_MAX; i++) {
+		if (stat_seg_app(&w.stat, i) != a)
+			stat_seg_app(&w.stat, i)->state = STAT_APP_LIVE;
+	}
+	ck_assert_uint_eq(m->right, MON_RIGHT_INLINE);
+	s = attached();
+	ck_assert_ptr_eq(newest()->shown, a);
+	ck_assert_uint_eq(m->right, MON_RIGHT_NONE);
+	close(s);
+	nobody_is_left();
+}
+END_TEST
+
 /* --- Rights ------------------------------------------------------------------------------------------------------------------------------------ */
 
 START_TEST(test_a_monitor_is_no_endpoint)
@@ -968,6 +1041,8 @@ int main(void)
 	tcase_add_loop_test(t, test_gone_with_orders_under_way, 0, 2);
 	tcase_add_loop_test(t, test_the_end_with_everything_open, 0, 2);
 	tcase_add_test(t, test_an_engine_complains);
+	tcase_add_test(t, test_shown);
+	tcase_add_test(t, test_shown_anew);
 	tcase_add_test(t, test_a_monitor_is_no_endpoint);
 	tcase_add_test(t, test_faults);
 	tcase_add_loop_test(t, test_faults_under_way, 0, 2);

@@ -41,6 +41,8 @@ static struct made {
 	struct stat_port port[1];
 	struct stat_app app[4];
 	struct stat_listener listener[3];
+	struct stat_monitor monitor[4];
+	struct stat_group group[2];
 	struct stat_flow flow[2][4];
 } *made;
 
@@ -76,6 +78,7 @@ static void make_segment(void)
 		.engine_off = offsetof(struct made, engine), .engine_size = sizeof(made->engine[0]),
 		.port_off = offsetof(struct made, port), .app_off = offsetof(struct made, app),
 		.listener_off = offsetof(struct made, listener), .flow_off = offsetof(struct made, flow),
+		.monitor_off = offsetof(struct made, monitor), .group_off = offsetof(struct made, group), .groups = 2,
 		.version = "9.8.7",
 	};
 	made->counter[0] = (struct stat_name){ "tcp.in", "segments received" };
@@ -104,6 +107,14 @@ static void make_records(void)
 	made->app[2] = (struct stat_app){
 		.id = 6, .pid = 322, .uid = 4123456, .state = STAT_APP_GONE, .name = "x\x1b[2J\"", .bad = 1, .since_us = NEVER,
 		.reason = "its ring lied",
+	};
+	made->monitor[0] = (struct stat_monitor){
+		.right = MON_RIGHT_PASSIVE, .group = 1, .sockets = 2, .ring = 4096, .lag = 7, .offered = 100, .delivered = 60,
+		.filtered = 30, .lost = 10, .commands = 5, .stale = 1, .wakes = 4,
+	};
+	made->group[1] = (struct stat_group){
+		.members = 1, .memory = 64 << 20, .chunks = 1000, .chunks_used = 10, .evicted = 3, .dropped = 2, .flows = 5,
+		.flows_max = 1000, .log_bytes = 2048, .scope = "tcp port 80",
 	};
 	made->listener[0] = (struct stat_listener){ .app = 5, .port = 80, .backlog = 128, .waiting = 1, .syns = 2 };
 	made->listener[1] = (struct stat_listener){ .app = 5, .addr = ip("10.9.0.1"), .port = 81, .reuseport = 1 };
@@ -356,6 +367,82 @@ START_TEST(flows_filters)
 }
 END_TEST
 
+#define MONITORS(x, y) "{\"monitors\":[" x "],\n\"groups\":[" y "]}\n"
+#define GROUP_TEXT \
+	"GROUP  MEMBERS  FLOWS  FLOWS MAX  MEMORY  CHUNKS USED  CHUNKS  EVICTED  DROPPED  LOG BYTES  SCOPE\n" \
+	"    1        1      5       1000     64M           10    1000        3        2       2.0K  tcp port 80\n"
+#define GROUP_JSON \
+	"\n{\"group\":1,\"members\":1,\"flows\":5,\"flows_max\":1000,\"memory\":67108864,\"chunks_used\":10,\"chunks\":1000," \
+	"\"evicted\":3,\"dropped\":2,\"log_bytes\":2048,\"scope\":\"tcp port 80\"}\n"
+
+START_TEST(monitors)
+{
+	struct options o = plain;
+
+	prints(cmd_monitors, &o,
+	       "ID  PID  USER  NAME   STATE  MODE     GROUP  SOCKETS  OFFERED  DELIVERED  FILTERED  LOST  LAG  RING  COMMANDS  STALE"
+	       "  WAKES\n"
+	       " 5  321  root  httpd  live   passive      1        2      100         60        30    10    7  4096         5      1"
+	       "      4\n"
+	       "\n" GROUP_TEXT);
+	made->app[0].state = STAT_APP_GONE;
+	prints(cmd_monitors, &o,
+	       "ID  PID  USER  NAME  STATE  MODE  GROUP  SOCKETS  OFFERED  DELIVERED  FILTERED  LOST  LAG  RING  COMMANDS  STALE"
+	       "  WAKES\n\n" GROUP_TEXT);
+	made->monitor[0].right = MON_RIGHT_NONE;
+	made->group[1].members = 0;
+	o.json = true;
+	prints(cmd_monitors, &o, MONITORS("", ""));
+}
+END_TEST
+
+START_TEST(monitors_inline)
+{
+	struct options o = plain;
+	struct stat_monitor *m = &made->monitor[0];
+
+	m->right = MON_RIGHT_INLINE;
+	m->fail_drop = 1;
+	m->held = 2;
+	m->held_bytes = 3000;
+	for (unsigned i = 0; i < 3; i++)
+		m->verdict[i] = 20 - i;
+	for (unsigned i = 0; i < MON_CAUSES; i++)
+		m->decided[i] = i + 1;
+	m->breaker_opened = 9;
+	m->injected = 11;
+	m->resets = 12;
+	prints(cmd_monitors, &o,
+	       "ID  PID  USER  NAME   STATE  MODE    GROUP  SOCKETS  OFFERED  DELIVERED  FILTERED  LOST  LAG  RING  COMMANDS  STALE"
+	       "  WAKES  HELD  HELD BYTES  PASS  DROP  EDIT  ON FAILURE  BY RING  BY DEADLINE  BY DEATH  BY BUDGET  BY NONSENSE"
+	       "  BY BREAKER  BREAKER  INJECTED  RESETS\n"
+	       " 5  321  root  httpd  live   inline      1        2      100         60        30    10    7  4096         5      1"
+	       "      4     2        2.9K    20    19    18  drop              1            2         3          4            5"
+	       "           6        9        11      12\n"
+	       "\n" GROUP_TEXT);
+	o.json = true;
+	prints(cmd_monitors, &o,
+	       MONITORS("\n{\"id\":5,\"pid\":321,\"user\":\"root\",\"name\":\"httpd\",\"state\":\"live\",\"mode\":\"inline\","
+			"\"group\":1,\"sockets\":2,\"offered\":100,\"delivered\":60,\"filtered\":30,\"lost\":10,\"lag\":7,\"ring\":4096,"
+			"\"commands\":5,\"stale\":1,\"wakes\":4,\"held\":2,\"held_bytes\":3000,\"pass\":20,\"drop\":19,\"edit\":18,"
+			"\"on_failure\":\"drop\",\"by_ring\":1,\"by_deadline\":2,\"by_death\":3,\"by_budget\":4,\"by_nonsense\":5,"
+			"\"by_breaker\":6,\"breaker\":9,\"injected\":11,\"resets\":12}\n",
+			GROUP_JSON));
+}
+END_TEST
+
+START_TEST(causes)
+{
+	ck_assert_int_eq(cause_number("ring"), MON_BY_RING);
+	ck_assert_int_eq(cause_number("deadline"), MON_BY_DEADLINE);
+	ck_assert_int_eq(cause_number("death"), MON_BY_DEATH);
+	ck_assert_int_eq(cause_number("budget"), MON_BY_BUDGET);
+	ck_assert_int_eq(cause_number("nonsense"), MON_BY_NONSENSE);
+	ck_assert_int_eq(cause_number("breaker"), MON_BY_BREAKER);
+	ck_assert_int_eq(cause_number("none"), -1);
+}
+END_TEST
+
 START_TEST(states)
 {
 	ck_assert_int_eq(state_number("ESTABLISHED"), 4);
@@ -531,6 +618,10 @@ static void play_good(int listener)
 	reply(sock, &m, m.sock.cookie == 5 ? 0 : EINVAL, -1);
 	expect(sock, CTL_SHUT, &m);
 	reply(sock, &m, ENOENT, -1);
+	expect(sock, CTL_MON_FAULT, &m);
+	reply(sock, &m, m.mon_fault.app == 5 && m.mon_fault.cause == MON_BY_DEATH && m.mon_fault.times == 3 ? 0 : EINVAL, -1);
+	expect(sock, CTL_MON_FAULT, &m);
+	reply(sock, &m, ESRCH, -1);
 }
 
 static void play_refusing(int listener)
@@ -626,6 +717,9 @@ START_TEST(operator_session)
 	ck_assert_int_eq(attach_detach(&a, 5), 0);
 	ck_assert_int_eq(attach_detach(&a, 77), EXIT_FAILED);
 	ck_assert_str_eq(complaint, "there is no program 77; \"stackctl apps\" lists them");
+	ck_assert_int_eq(attach_fault(&a, 5, MON_BY_DEATH, 3), 0);
+	ck_assert_int_eq(attach_fault(&a, 6, MON_BY_DEATH, 3), EXIT_FAILED);
+	ck_assert_str_eq(complaint, "there is no program 6 that monitors; \"stackctl monitors\" lists them");
 	attach_close(&a);
 	played();
 }
@@ -740,6 +834,8 @@ START_TEST(exit_status)
 	ck_assert_int_eq(RUN(A("--json")), EXIT_USAGE);
 	ck_assert_int_eq(RUN(A("apps"), A("more")), EXIT_USAGE);
 	ck_assert_int_eq(RUN(A("detach")), EXIT_USAGE);
+	ck_assert_int_eq(RUN(A("fault"), A("1"), A("death")), EXIT_USAGE);
+	ck_assert_int_eq(RUN(A("fault"), A("1"), A("life"), A("1")), EXIT_USAGE);
 	ck_assert_int_eq(RUN(A("flows"), A("--limit"), A("-1")), EXIT_USAGE);
 	ck_assert_int_eq(RUN(A("flows"), A("--app"), A("1x")), EXIT_USAGE);
 	ck_assert_int_eq(RUN(A("flows"), A("--state"), A("asleep")), EXIT_USAGE);
@@ -775,6 +871,9 @@ int main(void)
 	tcase_add_test(t, listeners);
 	tcase_add_test(t, flows);
 	tcase_add_test(t, flows_filters);
+	tcase_add_test(t, monitors);
+	tcase_add_test(t, monitors_inline);
+	tcase_add_test(t, causes);
 	tcase_add_test(t, states);
 	tcase_add_test(t, ports);
 	tcase_add_test(t, stats);

@@ -111,6 +111,8 @@ START_TEST(records_do_not_overlap)
 	struct stat_port p;
 	struct stat_app a;
 	struct stat_listener l;
+	struct stat_monitor m;
+	struct stat_group g;
 	struct stat_flow f;
 
 	/* fill every kind with its own byte, then look whether each is still whole */
@@ -123,6 +125,10 @@ START_TEST(records_do_not_overlap)
 		memset(stat_seg_port(&seg, i), 0x22, sizeof(p));
 	for (unsigned i = 0; i < STAT_APPS_MAX; i++)
 		memset(stat_seg_app(&seg, i), 0x44, sizeof(a));
+	for (unsigned i = 0; i < STAT_APPS_MAX; i++)
+		memset(stat_seg_monitor(&seg, i), 0x22, sizeof(m));
+	for (unsigned i = 0; i < STAT_GROUPS_MAX; i++)
+		memset(stat_seg_group(&seg, i), 0x66, sizeof(g));
 	for (unsigned i = 0; i < STAT_LISTENERS_MAX; i++)
 		memset(stat_seg_listener(&seg, i), 0x44, sizeof(l));
 	for (unsigned i = 0; i < 3; i++) {
@@ -138,6 +144,10 @@ START_TEST(records_do_not_overlap)
 		ck_assert(segment_port(&view, i, &p) && p.mtu == 0x2222 && p.n[STAT_NIC_COUNTERS - 1] == 0x2222222222222222);
 	for (unsigned i = 0; i < STAT_APPS_MAX; i++)
 		ck_assert(segment_app(&view, i, &a) && a.id == 0x44444444 && a.since_us == 0x4444444444444444);
+	for (unsigned i = 0; i < STAT_APPS_MAX; i++)
+		ck_assert(segment_monitor(&view, i, &m) && m.right == 0x22222222 && m.resets == 0x2222222222222222);
+	for (unsigned i = 0; i < STAT_GROUPS_MAX; i++)
+		ck_assert(segment_group(&view, i, &g) && g.members == 0x66666666 && strlen(g.scope) == sizeof(g.scope) - 1);
 	for (unsigned i = 0; i < STAT_LISTENERS_MAX; i++)
 		ck_assert(segment_listener(&view, i, &l) && l.app == 0x44444444 && l.syns == 0x44444444);
 	check_head();
@@ -152,6 +162,8 @@ START_TEST(nothing_beyond_the_tables)
 	ck_assert_ptr_null(stat_seg_flow(&seg, 0, 1000000));
 	ck_assert_ptr_null(stat_seg_app(&seg, STAT_APPS_MAX));
 	ck_assert_ptr_null(stat_seg_listener(&seg, STAT_LISTENERS_MAX));
+	ck_assert_ptr_null(stat_seg_monitor(&seg, STAT_APPS_MAX));
+	ck_assert_ptr_null(stat_seg_group(&seg, STAT_GROUPS_MAX));
 	ck_assert_ptr_null(stat_seg_port(&seg, 2));
 }
 END_TEST
@@ -229,12 +241,15 @@ static void engines_outside(struct stat_head *h) { h->engines = UINT32_MAX; }
 static void ports_outside(struct stat_head *h) { h->port_off = 1ull << 50; }
 static void apps_outside(struct stat_head *h) { h->apps = UINT32_MAX; }
 static void listeners_outside(struct stat_head *h) { h->listener_off = 1ull << 63; }
+static void monitors_outside(struct stat_head *h) { h->monitor_off = h->size - 8; }
+static void groups_outside(struct stat_head *h) { h->groups = UINT32_MAX; }
 static void flows_outside(struct stat_head *h) { h->flows = UINT32_MAX; }
 static void flows_not_aligned(struct stat_head *h) { h->flow_off += 4; }
 
 static void (*const spoil[])(struct stat_head *h) = {
 	wrong_magic, wrong_abi, engine_too_small, engine_not_aligned, too_many_counters, too_many_nic_counters, names_outside,
-	nic_names_outside, engines_outside, ports_outside, apps_outside, listeners_outside, flows_outside, flows_not_aligned,
+	nic_names_outside, engines_outside, ports_outside, apps_outside, listeners_outside, monitors_outside,
+	groups_outside, flows_outside, flows_not_aligned,
 };
 
 START_TEST(unsound_segments_are_refused)
