@@ -33,6 +33,7 @@ enum {
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static struct shim_ctx *contexts;
+static _Thread_local const struct shim_ctx *waiting; /* where this thread sleeps: a signal handler may find it there */
 static _Atomic unsigned fork_gen;
 
 static struct shim_ctx *shell_take(void);
@@ -87,8 +88,17 @@ fail:
 
 int mtcp_destroy_context(mctx_t mctx)
 {
-	struct shim_ctx *c = shim_enter(mctx);
+	struct shim_ctx *c = (struct shim_ctx *)mctx;
 
+	if (c != NULL && waiting == c && shim_alive(c)) {
+		/* in a signal handler that has interrupted our own wait, as programs of mOS do: what a handler may not do is done when
+		 * the wait is left */
+		atomic_store(&c->state, CTX_ENDING);
+		mon_stop(c);
+		c->end_later = true;
+		return 0;
+	}
+	c = shim_enter(mctx);
 	if (c == NULL)
 		return -1;
 	atomic_store(&c->state, CTX_ENDING);
@@ -98,7 +108,9 @@ int mtcp_destroy_context(mctx_t mctx)
 		pthread_cond_wait(&c->turn, &c->lock);
 	}
 	if (!mon_leaves(c)) {
+		pthread_mutex_unlock(&c->lock);
 		mon_stop(c);
+		pthread_mutex_lock(&c->lock);
 		shim_end(c);
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -262,8 +274,9 @@ static int follow(struct shim_ctx *c, uint64_t deadline_us)
 
 static int lead(struct shim_ctx *c, uint64_t deadline_us)
 {
+	const struct shim_ctx *outer;
 	struct epoll_event e[8];
-	int n, err = 0;
+	int n, ms, err = 0;
 
 	lane_ring(c);
 	shim_publish(c);
@@ -274,8 +287,12 @@ static int lead(struct shim_ctx *c, uint64_t deadline_us)
 		return 0;
 	}
 	c->polling = true;
+	ms = sleep_ms(c, deadline_us);
 	pthread_mutex_unlock(&c->lock);
-	n = epoll_wait(c->epfd, e, 8, sleep_ms(c, deadline_us));
+	outer = waiting;
+	waiting = c;
+	n = epoll_wait(c->epfd, e, 8, ms);
+	waiting = outer;
 	if (n < 0)
 		err = -errno;
 	pthread_mutex_lock(&c->lock);

@@ -250,6 +250,7 @@ struct shim_mon {
 
 	/* lock */
 	bool opening, lossless, no_buf;
+	bool ready;     /* mtcp_app_join was called */
 	bool ended;     /* the thread */
 	bool finished;  /* every lane's traffic source has ended */
 	_Atomic(struct mon_watch *) watch[MON_SOCKS_MAX]; /* by number; the callback thread reads them */
@@ -312,6 +313,8 @@ void watch_free(struct shim_mon *mon, struct mon_watch *w); /* lock */
 void mon_changed(struct mon_base *b);
 /* Carry out what was asked for. */
 void mon_sync(struct shim_mon *mon);
+/* The program has said what it wants, as far as one can know; lock. */
+void mon_ready(struct shim_mon *mon);
 int mon_stop_side(struct mon_base *b, int side); /* lock */
 
 /* --- mon_table.c ----------------------------------------------------------------------------------------------------- */

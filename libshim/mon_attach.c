@@ -407,13 +407,11 @@ void mon_stop(struct shim_ctx *c)
 {
 	struct shim_mon *mon = c->mon;
 
-	if (mon == NULL || mon->destroy)
+	if (mon == NULL)
 		return;
 	atomic_store(&mon->stop, true);
 	mon_kick(mon);
-	pthread_mutex_unlock(&c->lock);
 	pthread_join(mon->thread, NULL);
-	pthread_mutex_lock(&c->lock);
 }
 
 /* The thread has ended, or is the one that calls. */

@@ -140,6 +140,7 @@ static unsigned pump_lane(struct shim_mon *mon, struct shim_mlane *l)
 	while (n < MON_BURST && l->owed == NULL && !atomic_load_explicit(&mon->stop, memory_order_relaxed) &&
 	       ring_get(&l->events, body)) {
 		memcpy(&ev, body, sizeof(ev));
+		mon_sync(mon); /* what was registered before the record was put is in force for it */
 		take(mon, l, &ev);
 		n++;
 	}

@@ -123,6 +123,19 @@ static int watch_register(struct shim_mon *mon, struct mon_watch *w)
 	return err;
 }
 
+void mon_ready(struct shim_mon *mon)
+{
+	if (mon->ready)
+		return;
+	mon->ready = true;
+	for (unsigned i = 0; i < MON_SOCKS_MAX; i++) {
+		struct mon_watch *w = atomic_load(&mon->watch[i]);
+
+		if (w != NULL && !w->b.closing)
+			(void)watch_tell(w, (w->next != NULL ? w->next : w->b.live)->uses);
+	}
+}
+
 /* The id is gone already. */
 void mon_close(struct shim_ctx *c, struct shim_sock *s)
 {

@@ -358,6 +358,8 @@ int watch_tell(struct mon_watch *w, uint32_t uses[MON_HOOKS][MON_BITS])
 		m.flags |= MON_SOCK_EARLY;
 	if (mon->no_buf || (w->b.buf[0] == 0 && w->b.buf[1] == 0))
 		m.flags |= MON_SOCK_NO_BUF;
+	if (mon->ready)
+		m.flags |= MON_SOCK_READY;
 	if (uses != NULL && memcmp(m.events, w->told, sizeof(w->told)) == 0 && m.flags == w->told_flags)
 		return 0;
 	err = ctl_call(mon->c, CTL_MON_SOCK, &m, sizeof(m), NULL);

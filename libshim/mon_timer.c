@@ -158,6 +158,8 @@ void mtcp_app_join(mctx_t mctx)
 
 	if (c == NULL)
 		return;
+	if (c->mon != NULL && !mon_is_here(c->mon))
+		mon_ready(c->mon);
 	while ((err == 0 || err == -EINTR) && (c->mon == NULL || !mon_is_here(c->mon)) && (c->mon == NULL || (!c->mon->ended && !c->mon->finished))) {
 		(void)lane_pump(c);
 		err = c->mon != NULL ? shim_wait_local(c, UINT64_MAX) : shim_wait(c, UINT64_MAX);

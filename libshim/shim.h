@@ -227,6 +227,7 @@ struct shim_ctx {
 	bool kicked;
 	bool changed;     /* something became ready: tell the other waiters */
 	bool armed_always; /* mtcp_context_fd was called */
+	bool end_later; /* destroyed by a signal handler: whoever leaves last does it */
 	unsigned followers, inside;
 	uint32_t sleep_no, quiet, spin_misses, spin_skipped;
 	uint32_t rpc_id;
@@ -405,7 +406,7 @@ void mon_take_lane(struct shim_ctx *c, struct ctl_msg *m);
 void mon_lost(struct shim_ctx *c);
 /* The context is being destroyed.  True: from within a callback; the callback thread does the rest when the callback has returned. */
 bool mon_leaves(struct shim_ctx *c);
-/* End the callback thread and wait for it; gives up the lock meanwhile. */
+/* End the callback thread and wait for it.  Without the lock. */
 void mon_stop(struct shim_ctx *c);
 void mon_free(struct shim_ctx *c);
 void mon_fork_child(struct shim_ctx *c); /* no lock: one thread is left */

@@ -232,13 +232,17 @@ void sm_text(struct sm_flow *f, unsigned side, uint64_t off, const void *bytes, 
 
 void sm_reuse(struct sm_flow *f)
 {
-	uint32_t rec;
+	struct arena *a = f->lane->arena;
+	uint32_t rec[256], n = 0;
 
-	arena_close(f->lane->arena, f->rec);
+	arena_close(a, f->rec);
 	do {
-		rec = arena_open(f->lane->arena, f->serial + 1000000, 1);
-		ck_assert_uint_ne(rec, MON_NONE);
-	} while (rec != f->rec);
+		ck_assert_uint_lt(n, 256);
+		rec[n] = arena_open(a, f->serial + 1000000, 1);
+		ck_assert_uint_ne(rec[n], MON_NONE);
+	} while (rec[n++] != f->rec);
+	while (--n > 0) /* those that came first: longest unused */
+		arena_close(a, rec[n - 1]);
 }
 
 static void put16(uint8_t *p, uint32_t v)
@@ -287,11 +291,19 @@ static void wake(struct sm_lane *l)
 	(void)send(s->wake, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+void sm_point(void)
+{
+	static _Atomic unsigned point;
+
+	atomic_fetch_add(&point, 1);
+}
+
 void sm_put(struct sm_lane *l, const struct mon_event *e)
 {
 	time_t end = time(NULL) + WAIT_S;
 	int err;
 
+	sm_point();
 	while ((err = ring_put(&l->events, e, sizeof(*e))) == -ENOBUFS) {
 		wake(l);
 		sched_yield();
@@ -309,6 +321,7 @@ void sm_settle(struct sm_lane *l)
 		sched_yield();
 		ck_assert_msg(time(NULL) < end, "records are not consumed");
 	}
+	sm_point();
 }
 
 struct mon_event sm_event(const struct sm_flow *f, uint16_t events, enum mon_hook hook, unsigned side, uint16_t flags)
@@ -343,6 +356,7 @@ struct mon_cmd sm_take(struct sm_lane *l)
 	struct mon_cmd c;
 	eventfd_t n;
 
+	ring_done(&l->cmds); /* of the one before: what it points at has been read by now */
 	while (!ring_get(&l->cmds, body)) {
 		struct pollfd p = { .fd = l->bell, .events = POLLIN };
 
@@ -352,8 +366,8 @@ struct mon_cmd sm_take(struct sm_lane *l)
 		bell_wake(&l->down->engine_asleep);
 		(void)eventfd_read(l->bell, &n);
 	}
-	ring_done(&l->cmds);
 	memcpy(&c, body, sizeof(c));
+	sm_point();
 	return c;
 }
 

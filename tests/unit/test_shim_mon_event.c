@@ -48,12 +48,15 @@ static void (*inside_filter)(char name);
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *fmt, ...)
 {
-	size_t at = strlen(log_);
+	size_t at;
 	va_list ap;
 
+	sm_point();
+	at = strlen(log_);
 	va_start(ap, fmt);
 	vsnprintf(log_ + at, sizeof(log_) - at, fmt, ap);
 	va_end(ap);
+	sm_point();
 }
 
 struct arg {
@@ -74,6 +77,7 @@ static bool filter(mctx_t mctx, int sock, int side, event_t event, filter_arg_t 
 {
 	const struct arg *a = arg->arg;
 
+	sm_point();
 	ck_assert_ptr_eq(mctx, m);
 	ck_assert_int_eq(side, MOS_SIDE_CLI);
 	ck_assert_uint_eq(arg->len, sizeof(*a));
@@ -82,6 +86,7 @@ static bool filter(mctx_t mctx, int sock, int side, event_t event, filter_arg_t 
 	note("f%c", a->name);
 	if (inside_filter != NULL)
 		inside_filter(a->name);
+	sm_point();
 	return a->verdict;
 }
 
@@ -93,6 +98,7 @@ static void builtin(mctx_t mctx, int sock, int side, event_t event, filter_arg_t
 	note("P");
 	if (inside != NULL)
 		inside(sock, event);
+	sm_point();
 }
 
 static void custom(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
@@ -308,9 +314,11 @@ static bool count(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *
 	(void)sock;
 	(void)side;
 	(void)arg;
+	sm_point();
 	calls++;
 	ck_assert_uint_gt(event, last);
 	last = event;
+	sm_point();
 	return true;
 }
 
@@ -596,8 +604,10 @@ START_TEST(toggling)
 		struct mon_event e = sm_event(&f, MON_PKT_IN, MON_HK_SND, MON_CLI, 0);
 
 		sm_put(lane, &e);
-		if (i % 1000 == 0)
+		if (i % 1000 == 0) {
+			sm_settle(lane);
 			log_[0] = '\0';
+		}
 	}
 	sm_settle(lane);
 	TELLS("P");

@@ -36,8 +36,10 @@ static void callback(mctx_t mctx, int sock, int side, event_t event, filter_arg_
 	(void)mctx;
 	(void)event;
 	(void)arg;
+	sm_point();
 	rounds++;
 	body(sock, side);
+	sm_point();
 }
 
 static void start(const struct sm_conf *conf)
