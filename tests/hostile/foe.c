@@ -161,6 +161,18 @@ void foe_close(struct foe *f)
 		map_free(&l->tx);
 	}
 	f->lanes = 0;
+	for (unsigned i = 0; i < f->mons; i++) {
+		struct foe_mon *l = &f->mon[i];
+
+		region_destroy(&l->down);
+		region_destroy(&l->up);
+		region_destroy(&l->arena);
+		shut_fd(&l->down_fd);
+		shut_fd(&l->up_fd);
+		shut_fd(&l->bell_fd);
+		shut_fd(&l->arena_fd);
+	}
+	f->mons = 0;
 	shut_fd(&f->wake_fd);
 	shut_fd(&f->sock);
 }
@@ -188,6 +200,33 @@ static void take_lane(struct foe *f, struct ctl_msg *m)
 	l->dn = l->down.base;
 	l->upp = l->up.base;
 	ring_prod_init(&l->cmds, l->upp->cmd, &l->dn->cmd_done, l->slots);
+	ring_cons_init(&l->events, l->dn->event, &l->upp->event_done, l->slots);
+}
+
+static void take_mon_lane(struct foe *f, struct ctl_msg *m)
+{
+	struct foe_mon *l = &f->mon[f->mons];
+
+	if (f->mons == SHM_ENGINES_MAX || m->fds != 4)
+		return;
+	f->mons++;
+	l->slots = m->mon_lane.ring_slots;
+	l->cmd_slots = m->mon_lane.cmd_slots;
+	l->edit_size = m->mon_lane.edit_size;
+	l->down_fd = dup(m->fd[0]);
+	l->up_fd = dup(m->fd[1]);
+	l->bell_fd = m->fd[2];
+	l->arena_fd = dup(m->fd[3]);
+	if (region_attach(&l->down, REGION_A, m->mon_lane.down_size, m->fd[0]) != 0 ||
+	    region_attach(&l->up, REGION_B, m->mon_lane.up_size, m->fd[1]) != 0 ||
+	    region_attach(&l->arena, REGION_A, m->mon_lane.arena_size, m->fd[3]) != 0) {
+		fail("a monitor lane cannot be mapped");
+		exit(EXIT_FAILURE);
+	}
+	m->fds = 0;
+	l->dn = l->down.base;
+	l->upp = l->up.base;
+	ring_prod_init(&l->cmds, l->upp->cmd, &l->dn->cmd_done, l->cmd_slots);
 	ring_cons_init(&l->events, l->dn->event, &l->upp->event_done, l->slots);
 }
 
@@ -234,6 +273,9 @@ static void take(struct foe *f, struct ctl_msg *m)
 		break;
 	case CTL_LANE:
 		take_lane(f, m);
+		break;
+	case CTL_MON_LANE:
+		take_mon_lane(f, m);
 		break;
 	case CTL_READY:
 		f->ready = true;
@@ -305,7 +347,21 @@ static bool taken(const struct foe *f)
 		if (bell_look(&l->dn->detached) == 0 && bell_look(&l->dn->cmd_done) != l->cmds.head)
 			return false;
 	}
+	for (unsigned i = 0; i < f->mons; i++) {
+		const struct foe_mon *l = &f->mon[i];
+
+		if (bell_look(&l->dn->detached) == 0 && bell_look(&l->dn->cmd_done) != l->cmds.head)
+			return false;
+	}
 	return true;
+}
+
+static void ring_bell(int fd)
+{
+	uint64_t one = 1;
+
+	if (fd >= 0 && write(fd, &one, sizeof(one)) < 0)
+		return; /* it is full: that is one of the attacks */
 }
 
 void foe_settle(struct foe *f)
@@ -315,6 +371,8 @@ void foe_settle(struct foe *f)
 
 	for (unsigned i = 0; i < f->lanes; i++)
 		foe_ring(&f->lane[i]);
+	for (unsigned i = 0; i < f->mons; i++)
+		ring_bell(f->mon[i].bell_fd);
 	while (!f->dead && !taken(f) && now_ms() < end)
 		(void)foe_pump(f, 5);
 	while (foe_pump(f, QUIET_MS))
@@ -338,10 +396,7 @@ void foe_end(struct foe *f, const char *mode, const char *what)
 
 void foe_ring(struct foe_lane *l)
 {
-	uint64_t one = 1;
-
-	if (l->bell_fd >= 0 && write(l->bell_fd, &one, sizeof(one)) < 0)
-		return; /* it is full: that is one of the attacks */
+	ring_bell(l->bell_fd);
 }
 
 void foe_drain(struct foe_lane *l)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * A client without manners: the raw protocol, with every descriptor and every mapping kept in reach.  foe.c attaches and
- * hears; the attacks are in memory.c (what is mapped), commands.c (what is put into the ring) and control.c (the socket);
- * hostile.c chooses among them.
+ * hears; the attacks are in memory.c (what is mapped), commands.c (what is put into the ring), control.c (the socket) and
+ * monitor.c (all three, of one that may monitor); hostile.c chooses among them.
  */
 #ifndef TESTS_HOSTILE_FOE_H
 #define TESTS_HOSTILE_FOE_H
@@ -12,6 +12,7 @@
 
 #include "shm/bytes.h"
 #include "shm/ctl.h"
+#include "shm/mon.h"
 #include "shm/region.h"
 #include "shm/ring.h"
 
@@ -27,11 +28,23 @@ struct foe_lane {
 	struct bytes_map rx, tx;
 };
 
+struct foe_mon {
+	struct region down, up, arena;
+	int down_fd, up_fd, bell_fd, arena_fd;
+	uint32_t slots, cmd_slots, edit_size;
+	struct mon_down *dn;
+	struct mon_up *upp;
+	struct ring_prod cmds;
+	struct ring_cons events;
+};
+
 struct foe {
 	int sock, wake_fd;
 	struct ctl_welcome welcome;
 	struct foe_lane lane[SHM_ENGINES_MAX];
 	unsigned lanes, tx_segments, refused_segments;
+	struct foe_mon mon[SHM_ENGINES_MAX];
+	unsigned mons;
 	bool ready, dead;
 	char why[SHM_TEXT_MAX]; /* stackd's words */
 	uint32_t next_id;
@@ -82,11 +95,15 @@ void foe_ring(struct foe_lane *l);
 bool foe_open(struct foe *f, unsigned lane);
 void foe_drain(struct foe_lane *l);
 
+/* --- Memory: what must not be possible is a failure --- */
+void foe_read_only(const char *name, int fd, void *base, size_t size);
+void foe_ours(const char *name, int fd, void *base, size_t size); /* punches a hole */
+
 /* --- Attacks --- */
 struct attack {
 	const char *name;
 	void (*run)(void);
 };
-extern const struct attack memory_attacks[], command_attacks[], control_attacks[]; /* end with a NULL name */
+extern const struct attack memory_attacks[], command_attacks[], control_attacks[], monitor_attacks[]; /* end with a NULL name */
 
 #endif

@@ -14,7 +14,7 @@
 
 struct foe_aim aim = { .addr = { .b = { [10] = 0xff, [11] = 0xff, [12] = 10, [13] = 9, [14] = 0, [15] = 2 } }, .port = 9 };
 
-static const struct attack *const rooms[] = { memory_attacks, command_attacks, control_attacks };
+static const struct attack *const rooms[] = { memory_attacks, command_attacks, control_attacks, monitor_attacks };
 
 static const char usage[] =
 	"usage: hostile [--seed N] [--mode all|NAME] [--rounds N] [--target ADDR:PORT] [--list]\n"

@@ -174,7 +174,7 @@ static bool cannot_write_through(int fd, size_t size)
 	return p == MAP_FAILED && pwrite(fd, "x", 1, 0) < 0;
 }
 
-static void read_only(const char *name, int fd, void *base, size_t size)
+void foe_read_only(const char *name, int fd, void *base, size_t size)
 {
 	char path[32];
 	int again;
@@ -199,7 +199,7 @@ static void read_only(const char *name, int fd, void *base, size_t size)
 }
 
 /* Not to be resized; holes are allowed, since it is ours, and harm nobody. */
-static void ours(const char *name, int fd, void *base, size_t size)
+void foe_ours(const char *name, int fd, void *base, size_t size)
 {
 	must_fail(ftruncate(fd, 0) != 0, name, "shrinking");
 	must_fail(ftruncate(fd, (off_t)size * 2) != 0, name, "growing");
@@ -222,14 +222,14 @@ static void seals(void)
 			if (!foe_pump(&f, 1000))
 				break;
 		}
-		read_only("events", l->down_fd, l->down.base, l->down.size);
-		ours("commands", l->up_fd, l->up.base, l->up.size);
+		foe_read_only("events", l->down_fd, l->down.base, l->down.size);
+		foe_ours("commands", l->up_fd, l->up.base, l->up.size);
 		if (l->rx_fd >= 0)
-			read_only("received payload", l->rx_fd, l->rx.base[0], BYTES_SEG_SIZE);
+			foe_read_only("received payload", l->rx_fd, l->rx.base[0], BYTES_SEG_SIZE);
 		else
 			fail("no receive segment came");
 		if (l->tx_fd >= 0)
-			ours("payload to send", l->tx_fd, l->tx.base[0], BYTES_SEG_SIZE);
+			foe_ours("payload to send", l->tx_fd, l->tx.base[0], BYTES_SEG_SIZE);
 	}
 	foe_settle(&f);
 	if (f.dead)

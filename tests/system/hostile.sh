@@ -15,6 +15,7 @@ need nginx
 FILE=8M
 GROWTH_KIB=$((48 * 1024)) # from the end of the first run to the end of the second: allocator's slack, no leak
 HOSTILE_UID=65533
+WATCHER_UID=65532 # may monitor, and have no ports
 export ASAN_OPTIONS="quarantine_size_mb=8:${ASAN_OPTIONS:-}"
 
 # Two engines where there are two cores: attaching can then fail between them.
@@ -22,22 +23,26 @@ conf_make()
 {
 	stackd_conf
 	[ "$(nproc)" = 1 ] || sed -i 's|cores = \[0\]|cores = [0, 1]|' "$T/stackd.conf"
-	sed -i "s|clients = (|clients = ( { user = \"$HOSTILE_UID\"; endpoint = true; ports = \"7000-7999,32768-60999\"; max_sockets = 4096; max_contexts = 8; memory = \"32M\"; },|" \
+	sed -i "s|clients = (|clients = ( { user = \"$HOSTILE_UID\"; endpoint = true; ports = \"7000-7999,32768-60999\"; max_sockets = 4096; max_contexts = 8; memory = \"32M\"; monitor = \"inline\"; on_failure = \"pass\"; },\n{ user = \"$WATCHER_UID\"; endpoint = false; monitor = \"passive\"; scope = \"tcp port 80\"; },\n|" \
 		"$T/stackd.conf"
 }
 
+# in_hostile UID COMMAND...
 in_hostile()
 {
-	exec ip netns exec "$NSA" setpriv --reuid="$HOSTILE_UID" --regid="$HOSTILE_UID" --clear-groups --no-new-privs \
+	local uid=$1
+	shift
+	exec ip netns exec "$NSA" setpriv --reuid="$uid" --regid="$uid" --clear-groups --no-new-privs \
 		env STACKD_SOCKET="$T/stackd.sock" "$@"
 }
 
-# hostile_run SEED: one line for each attack.
+# hostile_run SEED [UID ARGUMENT...]: one line for each attack.
 hostile_run()
 {
-	local rc=0
+	local rc=0 seed=$1 uid=${2:-$HOSTILE_UID}
+	shift $(($# > 1 ? 2 : 1))
 	# shellcheck disable=SC2086
-	spawn hostile in_hostile "$T/bin/hostile" --seed "$1" --target "$KERNEL_IP:8080" ${HOSTILE_ARGS:-}
+	spawn hostile in_hostile "$uid" "$T/bin/hostile" --seed "$seed" --target "$KERNEL_IP:8080" ${HOSTILE_ARGS:-} "$@"
 	reap hostile || rc=$?
 	sed 's/^/#   /' "$T/hostile.log"
 	return "$rc"
@@ -98,6 +103,7 @@ check "it left no descriptor" poll 5 files_as_before "$files"
 rss=$(stackd_rss)
 check "the second run" hostile_run 2
 check "it left no descriptor again" poll 5 files_as_before "$files"
+check "one that may only monitor" hostile_run 3 "$WATCHER_UID" --mode no-endpoint
 check "memory is bounded" rss_bounded "$rss"
 check "it left no socket, memory or port" poll 5 app_holds_nothing hostile
 
