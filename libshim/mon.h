@@ -294,6 +294,8 @@ void mon_ring(struct shim_mlane *l);
 void *mon_thread(void *arg);
 /* Calls that only callbacks may make: the half whose callback this is.  NULL and errno (EACCES, EPERM). */
 struct shim_mon *mon_enter(mctx_t mctx);
+/* The same, NULL elsewhere and no errno. */
+struct shim_mon *mon_inside(mctx_t mctx);
 bool mon_is_here(const struct shim_mon *mon);
 /* A round of no record, for timers. */
 void mon_round_begin(struct shim_mon *mon, struct mon_round *r);

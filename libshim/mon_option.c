@@ -108,24 +108,26 @@ static int get(struct shim_mon *mon, struct mon_act *a, int name, void *val, soc
 	}
 }
 
-/* What it is comes before who asks. */
-int mon_getsockopt(struct mtcp_context *m, int sock, int name, void *val, socklen_t *len)
+/* Not from a callback: what it is comes before who asks. */
+static int refuse(struct mtcp_context *m, int sock)
 {
 	struct shim_ctx *c = shim_enter(m);
-	struct shim_mon *mon;
-	struct mon_act *a;
 	int err = 0;
 
 	if (c == NULL)
 		return -1;
-	if (c->mon == NULL || !mon_is_here(c->mon)) {
-		(void)mon_get(c, sock, &err);
-		return (int)shim_leave(c, err != 0 ? err : -EPERM);
-	}
-	shim_leave(c, 0);
-	mon = mon_enter(m);
+	(void)mon_get(c, sock, &err);
+	return (int)shim_leave(c, err != 0 ? err : -EPERM);
+}
+
+int mon_getsockopt(struct mtcp_context *m, int sock, int name, void *val, socklen_t *len)
+{
+	struct shim_mon *mon = mon_inside(m);
+	struct mon_act *a;
+	int err = 0;
+
 	if (mon == NULL)
-		return -1;
+		return refuse(m, sock);
 	a = mon_named_act(mon, sock, &err);
 	if (a == NULL)
 		return (int)shim_ret(err == -EBADF ? err : -ENOTSOCK);

@@ -80,12 +80,18 @@ bool mon_is_here(const struct shim_mon *mon)
 	return here == mon;
 }
 
+struct shim_mon *mon_inside(mctx_t mctx)
+{
+	return here != NULL && (mctx_t)here->c == mctx && here->in_round && shim_alive(here->c) ? here : NULL;
+}
+
 struct shim_mon *mon_enter(mctx_t mctx)
 {
+	struct shim_mon *mon = mon_inside(mctx);
 	struct shim_ctx *c;
 
-	if (here != NULL && (mctx_t)here->c == mctx && here->in_round && shim_alive(here->c))
-		return here;
+	if (mon != NULL)
+		return mon;
 	c = shim_enter(mctx);
 	if (c != NULL)
 		shim_leave(c, -EPERM);

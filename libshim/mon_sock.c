@@ -401,29 +401,31 @@ static int peer_name(const struct mon_act *a, int side, uint8_t *to, socklen_t l
 	return err != 0 ? err : name_out(a, MON_SVR, to + room, room);
 }
 
-/* End sockets have no two sides: EPERM, before it is asked where the call comes from. */
-int mtcp_getpeername(mctx_t mctx, int sock, struct sockaddr *addr, socklen_t *addrlen, int side)
+/* Not from a callback.  End sockets have no two sides: EPERM for them, too. */
+static int refuse(mctx_t mctx, int sock)
 {
 	struct shim_ctx *c = shim_enter(mctx);
 	struct shim_sock *s;
-	struct shim_mon *mon;
-	struct mon_act *a;
-	int err;
 
 	if (c == NULL)
 		return -1;
 	s = fds_get(c, sock);
-	err = s == NULL ? -EBADF : s->kind == KIND_STREAM ? -EPERM : s->kind == KIND_WATCH ? -ENOTCONN : 0;
-	if (err == 0 && s->kind != KIND_ACT)
-		err = -ENOTSOCK;
-	if (s == NULL && c->mon != NULL && mon_is_here(c->mon) && c->mon->r.act != NULL && sock == c->mon->r.fd)
-		err = 0; /* closed by its own callback, which still runs */
-	if (shim_leave(c, err) < 0 || (mon = mon_enter(mctx)) == NULL)
-		return -1;
+	return (int)shim_leave(c, s == NULL ? -EBADF : s->kind == KIND_STREAM || s->kind == KIND_ACT ? -EPERM :
+				  s->kind == KIND_WATCH ? -ENOTCONN : -ENOTSOCK);
+}
+
+int mtcp_getpeername(mctx_t mctx, int sock, struct sockaddr *addr, socklen_t *addrlen, int side)
+{
+	struct shim_mon *mon = mon_inside(mctx);
+	struct mon_act *a;
+	int err;
+
+	if (mon == NULL)
+		return refuse(mctx, sock);
 	a = mon_named_act(mon, sock, &err);
-	if (a == NULL || addr == NULL || addrlen == NULL)
-		return (int)shim_ret(a == NULL ? err : -EINVAL);
-	return (int)shim_ret(peer_name(a, side, (uint8_t *)addr, *addrlen));
+	if (a == NULL)
+		return err == -ENOTSOCK ? refuse(mctx, sock) : (int)shim_ret(err == -ESOCKTNOSUPPORT ? -ENOTCONN : err);
+	return (int)shim_ret(addr == NULL || addrlen == NULL ? -EINVAL : peer_name(a, side, (uint8_t *)addr, *addrlen));
 }
 
 /* --- Pointers of the program ------------------------------------------------------------------------------------------------------ */
