@@ -26,12 +26,21 @@
 
 #include <mos_api.h>
 
+/* Bytes that have come while others before them were missing. */
+struct island {
+	uint64_t from, to;
+};
+
 /* One direction; side is who receives it. */
 struct stream {
 	EVP_MD_CTX *sha;
 	uint64_t pkts, bytes, missed, rexmit, ooo;
-	bool fin;  /* its end has arrived */
+	bool fin;  /* its end has been sent */
+	bool counted; /* the current packet is in ooo */
+	bool fin_ahead; /* it is a FIN beyond what is expected, and not known to be believed */
 	int fd;    /* -1: not written to a file */
+	struct island *island; /* by offset, with holes between */
+	unsigned islands;
 };
 
 struct flow {
@@ -107,6 +116,33 @@ static struct flow *flow_of(mctx_t mctx, int sock)
 	return f != NULL ? f : flow_make(mctx, sock);
 }
 
+/* Note bytes [from, to).  Was some of it new? */
+static bool island_add(struct stream *s, uint64_t next, uint64_t from, uint64_t to)
+{
+	struct island *more = realloc(s->island, (s->islands + 1) * sizeof(*more));
+	unsigned i = 0, n = 0;
+
+	if (more == NULL)
+		return false;
+	s->island = more;
+	while (n < s->islands && more[n].to <= next)
+		n++; /* these are islands no more */
+	memmove(more, more + n, (s->islands - n) * sizeof(*more));
+	s->islands -= n;
+	while (i < s->islands && more[i].to < from)
+		i++;
+	if (i < s->islands && more[i].from <= from && more[i].to >= to)
+		return false;
+	for (n = i; n < s->islands && more[n].from <= to; n++) {
+		from = more[n].from < from ? more[n].from : from;
+		to = more[n].to > to ? more[n].to : to;
+	}
+	memmove(more + i + 1, more + n, (s->islands - n) * sizeof(*more));
+	s->islands = s->islands - (n - i) + 1;
+	more[i] = (struct island){ from, to };
+	return true;
+}
+
 /* Everything that is new in one stream. */
 static void drain(mctx_t mctx, int sock, int side, struct flow *f)
 {
@@ -178,6 +214,7 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 	struct tcp_buf_info info;
 	socklen_t len = sizeof(info);
 	struct pkt_info p;
+	int32_t ahead;
 
 	(void)event;
 	(void)arg;
@@ -185,13 +222,31 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 		return;
 	s = &f->to[1 - side];
 	s->pkts++;
-	if (mtcp_getlastpkt(mctx, sock, side, &p) != 0 || (p.payloadlen == 0 && !p.tcph->fin) || p.tcph->rst)
+	s->counted = s->fin_ahead = false;
+	if (mtcp_getlastpkt(mctx, sock, side, &p) != 0 || p.tcph->rst || (p.payloadlen == 0 && (!p.tcph->fin || s->fin)))
 		return;
 	if (mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, side == MOS_SIDE_CLI ? MOS_INFO_SVRBUF : MOS_INFO_CLIBUF, &info, &len) != 0)
 		return;
-	if ((int32_t)((uint32_t)p.offset - info.tcpbi_next_byte_expected) > 0 &&
-	    (int32_t)((uint32_t)p.offset + p.payloadlen - info.tcpbi_next_byte_expected) < 1 << 30)
-		s->ooo++;
+	/* sequence numbers; the packet lies beyond what is expected, and less than half of them away */
+	ahead = (int32_t)((uint32_t)p.offset - (info.tcpbi_next_byte_expected - info.tcpbi_init_seq - 1));
+	if (ahead <= 0 || ahead >= 1 << 30 || (p.offset >> 62) != 0)
+		return;
+	s->counted = p.payloadlen > 0 && island_add(s, p.offset - (uint32_t)ahead, p.offset, p.offset + p.payloadlen);
+	s->fin_ahead = p.tcph->fin && !s->counted;
+	s->ooo += s->counted;
+}
+
+/* It lay outside the window after all, and its bytes will not count. */
+static void on_error(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	struct flow *f = mtcp_get_uctx(mctx, sock);
+
+	(void)event;
+	(void)arg;
+	if (f == NULL || !f->to[side].counted)
+		return;
+	f->to[side].counted = false;
+	f->to[side].ooo--;
 }
 
 static void on_rexmit(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
@@ -214,9 +269,10 @@ static void on_data(mctx_t mctx, int sock, int side, event_t event, filter_arg_t
 		drain(mctx, sock, side, f);
 }
 
+/* Comes before on_packet has seen the flow, or after its end, with nothing to be noted. */
 static void on_state(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
-	struct flow *f = flow_of(mctx, sock);
+	struct flow *f = mtcp_get_uctx(mctx, sock);
 	struct pkt_info p;
 	int state = -1;
 	socklen_t len = sizeof(state);
@@ -226,8 +282,11 @@ static void on_state(mctx_t mctx, int sock, int side, event_t event, filter_arg_
 	if (f == NULL || mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, side == MOS_SIDE_CLI ? MOS_TCP_STATE_CLI : MOS_TCP_STATE_SVR,
 					 &state, &len) != 0)
 		return;
-	if (state >= MOS_TCP_CLOSE_WAIT)
-		f->to[side].fin = true;
+	if (state == MOS_TCP_FIN_WAIT_1 || state == MOS_TCP_LAST_ACK) { /* this side has said its last word */
+		f->to[1 - side].fin = true;
+		f->to[1 - side].ooo += f->to[1 - side].fin_ahead;
+		f->to[1 - side].fin_ahead = false;
+	}
 	if (state == MOS_TCP_CLOSED && !(f->to[0].fin && f->to[1].fin) && mtcp_getlastpkt(mctx, sock, side, &p) == 0 && p.tcph->rst)
 		f->reset = true;
 }
@@ -248,6 +307,7 @@ static void on_end(mctx_t mctx, int sock, int side, event_t event, filter_arg_t 
 		flow_print(f);
 	for (int i = 0; i < 2; i++) {
 		EVP_MD_CTX_free(f->to[i].sha);
+		free(f->to[i].island);
 		if (f->to[i].fd >= 0)
 			close(f->to[i].fd);
 	}
@@ -267,6 +327,8 @@ static int watch(mctx_t mctx, char *filter)
 	if (mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_REXMIT, MOS_HK_SND, on_rexmit) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_NEW_DATA, MOS_NULL, on_data) != 0 ||
+	    mtcp_register_callback(mctx, sock, MOS_ON_ERROR, MOS_NULL, on_error) != 0 ||
+	    mtcp_register_callback(mctx, sock, MOS_ON_TCP_STATE_CHANGE, MOS_HK_SND, on_state) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_TCP_STATE_CHANGE, MOS_HK_RCV, on_state) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return -1;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "shm/mon_copy.h"
 #include "stackd/mon/arena_priv.h"
 
 enum {
@@ -246,7 +247,7 @@ uint64_t arena_log(struct arena *a, struct mon_pkt *hdr, const uint8_t *frame)
 	memcpy(word, hdr, sizeof(word));
 	for (unsigned i = 0; i < sizeof(word) / 8; i++)
 		put64((uint64_t *)(a->log + at) + i, word[i]);
-	memcpy(a->log + at + sizeof(*hdr), frame, hdr->len);
+	mon_copy(a->log + at + sizeof(*hdr), frame, hdr->len);
 	/* pairs with the acquire in mon_read_pkt */
 	atomic_store_explicit((_Atomic uint64_t *)&a->shared->log_head, a->log_head, memory_order_release);
 	return hdr->pos;

@@ -6,9 +6,9 @@
  * that all are named in index chunks, which count what they name and go when that is nothing.  Two versions of a stream share chunks
  * and index chunks until they differ: `in` says who shares.
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "shm/mon_copy.h"
 #include "stackd/mon/arena_priv.h"
 
 static uint32_t take(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in);
@@ -92,7 +92,7 @@ uint32_t chunk_split(struct arena *a, uint32_t id)
 		chunk_free(a, new);
 		return MON_NONE;
 	}
-	memcpy(data_of(a, new), data_of(a, id), c->range[c->ranges - 1].to);
+	mon_copy(data_of(a, new), data_of(a, id), c->range[c->ranges - 1].to);
 	for (unsigned i = 0; i < c->ranges; i++)
 		chunk_add(a, new, c->range[i].from, c->range[i].to);
 	if (indexed) /* id counted there as well */
@@ -333,8 +333,6 @@ static void evict(struct arena *a, uint32_t id)
 	chunk_free(a, id);
 	if (n * MON_CHUNK < st->next)
 		chunk_trim(a, s, end < st->next ? end : st->next);
-	else if (n == st->lo)
-		st->lo++;
 	put64(&a->shared->evicted, ++a->evicted);
 }
 
@@ -579,8 +577,8 @@ static void put_ranges(struct mon_chunk *t, uint16_t ranges)
 	atomic_store_explicit((_Atomic uint16_t *)&t->ranges, ranges, memory_order_release);
 }
 
-/* The whole number of a part or, as no part lies below lo, of one that is about to be. */
+/* The whole number of a part: all are near lo. */
 static uint64_t wide(const struct stream *st, uint32_t number)
 {
-	return st->lo + (uint32_t)(number - (uint32_t)st->lo);
+	return st->lo + (uint64_t)(int32_t)(number - (uint32_t)st->lo);
 }

@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "shm/mon_copy.h"
 #include "stackd/mon/arena_priv.h"
 
 static uint32_t write_part(struct arena *a, uint32_t s, uint64_t off, const uint8_t *bytes, uint32_t len);
@@ -14,7 +15,6 @@ static uint32_t fill(struct arena *a, uint32_t id, uint32_t from, const uint8_t 
 static bool cover(struct arena *a, uint32_t id, uint32_t from, const uint8_t *bytes, uint32_t len);
 static void part_ways(struct arena *a, uint32_t id, uint32_t from, const uint8_t *bytes, uint32_t len);
 static bool differs(struct arena *a, uint32_t id, uint32_t from, const uint8_t *bytes, uint32_t len);
-static void copy_in(uint8_t *to, const uint8_t *from, uint32_t len);
 
 uint32_t arena_write(struct arena *a, uint32_t rec, unsigned side, uint64_t off, const uint8_t *bytes, uint32_t len)
 {
@@ -68,7 +68,7 @@ static uint32_t write_part(struct arena *a, uint32_t s, uint64_t off, const uint
 	struct stream *st = stream_of(a, s);
 
 	if (appends(a, s, off)) {
-		copy_in(data_of(a, st->at) + from, bytes, len);
+		mon_copy(data_of(a, st->at) + from, bytes, len);
 		chunk_add(a, st->at, from, from + len);
 		return len;
 	}
@@ -109,7 +109,7 @@ static uint32_t write_new(struct arena *a, uint32_t s, uint64_t off, const uint8
 		a->dropped++;
 		return 0;
 	}
-	copy_in(data_of(a, id) + from, bytes, len);
+	mon_copy(data_of(a, id) + from, bytes, len);
 	chunk_add(a, id, from, from + len);
 	chunk_show(a, id);
 	stream_of(a, s)->at = id;
@@ -130,7 +130,7 @@ static uint32_t fill(struct arena *a, uint32_t id, uint32_t from, const uint8_t 
 		uint32_t hole_end = i < c->ranges && c->range[i].from < end ? c->range[i].from : end;
 
 		if (at < hole_end) {
-			copy_in(data_of(a, id) + at, bytes + (at - from), hole_end - at);
+			mon_copy(data_of(a, id) + at, bytes + (at - from), hole_end - at);
 			fresh += hole_end - at;
 		}
 		if (i < c->ranges && at < c->range[i].to)
@@ -148,7 +148,7 @@ static bool cover(struct arena *a, uint32_t id, uint32_t from, const uint8_t *by
 		a->dropped++;
 		return false;
 	}
-	copy_in(data_of(a, id) + from, bytes, len);
+	mon_copy(data_of(a, id) + from, bytes, len);
 	return chunk_add(a, id, from, from + len);
 }
 
@@ -178,10 +178,4 @@ static bool differs(struct arena *a, uint32_t id, uint32_t from, const uint8_t *
 			return true;
 	}
 	return false;
-}
-
-/* A reader may be copying the same bytes; what it got, the table entry tells it afterwards. */
-static void copy_in(uint8_t *to, const uint8_t *from, uint32_t len)
-{
-	memcpy(to, from, len);
 }

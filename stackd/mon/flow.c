@@ -160,6 +160,7 @@ struct mon_flow *mon_flow_new(struct mon_table *t)
 	do {
 		f->serial = ++t->next_serial;
 	} while ((uint32_t)f->serial == 0);
+	f->table = t;
 	for (unsigned side = 0; side < 2; side++) {
 		f->half[side].flow = f;
 		f->half[side].side = (uint8_t)side;
@@ -174,6 +175,7 @@ void mon_flow_free(struct mon_table *t, struct mon_flow *f)
 {
 	for (unsigned side = 0; side < 2; side++) {
 		detach(t, &f->half[side]);
+		t->ranges -= f->half[side].seen.count;
 		reasm_clear(&f->half[side].seen);
 	}
 	TAILQ_REMOVE(&t->age, f, age);

@@ -22,7 +22,7 @@ enum mon_seg_kind {
 	MON_SEG_IP,      /* IP, not TCP */
 	MON_SEG_TCP,
 	MON_SEG_FRAG,    /* a fragment of IP: mon_frag_in() may join it */
-	MON_SEG_BAD_IP,  /* malformed, or a wrong IPv4 header checksum: forwarded, no events (tap, replay), dropped (bridge) */
+	MON_SEG_BAD_IP,  /* malformed, cut short by a capture, or a wrong IPv4 header checksum: forwarded, no events (tap, replay), dropped (bridge) */
 	MON_SEG_BAD_TCP, /* malformed TCP header or options, or a wrong checksum: forwarded, no events */
 };
 
@@ -31,10 +31,9 @@ struct mon_seg {
 	uint8_t version; /* 4, 6 */
 	uint8_t proto;
 	uint8_t flags;   /* enum seg_flags */
-	bool cut;        /* the capture holds less than was on the wire: checksum not checked, text_len is what is there */
 	uint16_t l3_off, l4_off, l3_len; /* in the frame; l3_len as the IP header says */
 	uint16_t text_off, text_len;
-	uint32_t wire_text; /* payload bytes on the wire; above text_len where cut */
+	uint32_t wire_text; /* the same as text_len, in 32 bits */
 	struct ipaddr src, dst;
 	uint16_t sport, dport;
 	uint32_t seq, ack;
@@ -109,6 +108,7 @@ struct mon_half {
 	uint64_t missed;
 	uint64_t told;     /* `next` when NEW_DATA was raised last */
 	struct reasm seen; /* what lies beyond next */
+	struct mon_aside *aside; /* payload beyond the window: kept a while, since an acknowledgement may tell that it was taken */
 	uint64_t pkts;     /* sent by it */
 };
 
@@ -127,6 +127,7 @@ struct mon_held;
 
 struct mon_flow {
 	struct mon_half half[2]; /* by side */
+	struct mon_table *table;
 	uint64_t serial;
 	TAILQ_ENTRY(mon_flow) age; /* least recently used first */
 	struct timer timer;
@@ -160,6 +161,7 @@ struct mon_table {
 	struct mon_flow *free;
 	struct mon_flow **slab;
 	uint32_t slabs, slabs_max, max, used;
+	uint32_t ranges; /* pieces beyond holes, of all streams */
 	uint64_t next_serial;
 	struct mon_flows age;
 };
@@ -207,6 +209,10 @@ void mon_half_snd(struct mon_half *snd, const struct mon_seg *s, struct mon_did 
  * bytes.  A hole below what rcv acknowledges to its peer is skipped when that ACK is *sent* (mon_half_snd), since then the data
  * has arrived although it was never seen here. */
 void mon_half_rcv(struct mon_half *rcv, const struct mon_seg *s, struct mon_did *did);
+
+/* h has acknowledged payload that lay beyond its window when it came (RFC 9293 3.8.6.1: probes; or we have missed a window update).
+ * did says what is to be stored; true: something. */
+bool mon_half_taken(struct mon_half *h, uint64_t at, uint32_t len, bool fin, struct mon_did *did);
 
 /* First packet of a flow in mid-stream: which end is the client, and both halves' starting points.  Returns the sender's side. */
 unsigned mon_half_pickup(struct mon_flow *f, const struct mon_seg *s);

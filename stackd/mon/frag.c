@@ -118,7 +118,7 @@ static bool part_read(const struct pkt *p, const struct mon_seg *s, struct part 
 	const uint8_t *ip = p->data + s->l3_off, *h = p->data + s->l4_off;
 	uint32_t end = s->l3_off + s->l3_len;
 
-	if (s->cut || end > p->len)
+	if (end > p->len)
 		return false;
 	if (s->version == 4) {
 		part->id = get16(ip + 4);

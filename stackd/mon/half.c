@@ -12,7 +12,7 @@
 
 #include "stackd/tcp/seg.h"
 
-enum { RANGES_MAX = 256, FAR = 1 << 30 };
+enum { RANGES_MAX = 4096, RANGES_FEW = 16, RANGES_ALL = 1 << 20, FAR = 1 << 30 };
 
 static const char *const names[] = { "CLOSED", "LISTEN", "SYN_SENT", "SYN_RCVD", "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2",
 				     "CLOSE_WAIT", "CLOSING", "LAST_ACK", "TIME_WAIT" };
@@ -60,6 +60,7 @@ static void anchor(struct mon_half *h, uint32_t isn)
 /* Another ISN was the right one. */
 static void anchor_again(struct mon_half *h, uint32_t isn)
 {
+	h->flow->table->ranges -= h->seen.count;
 	reasm_clear(&h->seen);
 	h->next = h->top = h->told = 0;
 	h->flags &= (uint16_t)~(HALF_ACKED | HALF_EDGE | HALF_PEER_FIN | HALF_RCV_FIN);
@@ -93,7 +94,10 @@ static void reach_fin(struct mon_half *h, struct mon_did *did)
 
 static void advance(struct mon_half *h, struct mon_did *did)
 {
+	unsigned before = h->seen.count;
+
 	h->next = reasm_take(&h->seen, h->next);
+	h->flow->table->ranges -= before - h->seen.count;
 	reach_fin(h, did);
 }
 
@@ -403,6 +407,17 @@ static void arrive_ack(struct mon_half *rcv, const struct mon_seg *s, struct mon
 		set_state(rcv, MON_CLOSED, did);
 }
 
+/* Pieces are bounded for each stream, and for all of them together. */
+static bool range_add(struct mon_half *h, uint64_t from, uint64_t to)
+{
+	struct mon_table *t = h->flow->table;
+	unsigned before = h->seen.count, max = t->ranges < RANGES_ALL ? RANGES_MAX : RANGES_FEW;
+	int err = reasm_add(&h->seen, from, to, max);
+
+	t->ranges += h->seen.count - before;
+	return err == 0;
+}
+
 /* Bytes [at, stop) come; what is new of them is noted.  False: too many pieces. */
 static bool note(struct mon_half *h, int64_t at, int64_t stop, struct mon_did *did)
 {
@@ -413,7 +428,7 @@ static bool note(struct mon_half *h, int64_t at, int64_t stop, struct mon_did *d
 	if (from == h->next) {
 		h->next = (uint64_t)stop;
 		did->events |= MON_NEW_DATA;
-	} else if (reasm_add(&h->seen, from, (uint64_t)stop, RANGES_MAX) != 0) {
+	} else if (!range_add(h, from, (uint64_t)stop)) {
 		return false;
 	}
 	if ((uint64_t)stop > h->top)
@@ -425,7 +440,7 @@ static void arrive_text(struct mon_half *rcv, const struct mon_seg *s, struct mo
 {
 	bool fin = (s->flags & SEG_FIN) != 0 && (s->flags & SEG_SYN) == 0;
 	uint32_t seq = s->seq + ((s->flags & SEG_SYN) != 0);
-	int64_t at, stop, fin_at;
+	int64_t at, stop, fin_at, next = (int64_t)rcv->next;
 
 	if (s->text_len == 0 && !fin)
 		return;
@@ -435,6 +450,7 @@ static void arrive_text(struct mon_half *rcv, const struct mon_seg *s, struct mo
 			rcv->flags &= (uint16_t)~HALF_ACKED;
 	}
 	at = offset(rcv, seq);
+	next = (int64_t)rcv->next;
 	fin_at = stop = at + s->text_len;
 	did->at = (uint64_t)at;
 	did->rexmit_text = sent_before(mon_other(rcv), rcv, s);
@@ -449,7 +465,7 @@ static void arrive_text(struct mon_half *rcv, const struct mon_seg *s, struct mo
 		did->events |= MON_ERROR;
 	}
 	if (stop > at && note(rcv, at, stop, did)) {
-		int64_t from = at < 0 ? 0 : at;
+		int64_t from = at < next ? next : at;
 
 		did->skip = (uint32_t)(from - at);
 		did->off = (uint64_t)from;
@@ -464,6 +480,26 @@ static void arrive_text(struct mon_half *rcv, const struct mon_seg *s, struct mo
 	}
 	advance(rcv, did);
 	skip(rcv, false, did);
+}
+
+bool mon_half_taken(struct mon_half *h, uint64_t at, uint32_t len, bool fin, struct mon_did *did)
+{
+	uint64_t next = h->next, stop = at + len;
+
+	if ((h->flags & HALF_PEER_FIN) != 0 && stop > h->fin_off)
+		stop = h->fin_off;
+	if (stop > at && note(h, (int64_t)at, (int64_t)stop, did)) {
+		did->off = at < next ? next : at;
+		did->skip = (uint32_t)(did->off - at);
+		did->len = stop > did->off ? (uint32_t)(stop - did->off) : 0;
+	}
+	if (fin && (h->flags & HALF_PEER_FIN) == 0 && (int64_t)stop >= end_of(h)) {
+		h->flags |= HALF_PEER_FIN;
+		h->fin_off = stop;
+	}
+	advance(h, did);
+	skip(h, false, did);
+	return did->len > 0;
 }
 
 static bool over(const struct mon_flow *f)

@@ -33,3 +33,16 @@ TESTS += tests/unit/test_mon
 tests_unit_test_mon_SOURCES = tests/unit/test_mon.c
 tests_unit_test_mon_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(CHECK_CFLAGS) $(DPDK_CFLAGS)
 tests_unit_test_mon_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
+arena_sources = stackd/mon/arena.c stackd/mon/arena_chunk.c stackd/mon/arena_stream.c
+
+check_PROGRAMS += tests/unit/test_arena tests/unit/test_mon_read
+TESTS += tests/unit/test_arena tests/unit/test_mon_read
+tests_unit_test_arena_SOURCES = tests/unit/test_arena.c tests/unit/arena_fixture.h $(arena_sources)
+tests_unit_test_arena_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_arena_LDADD = libshm.la $(CHECK_LIBS)
+
+# two threads, as test_ring
+tests_unit_test_mon_read_SOURCES = tests/unit/test_mon_read.c tests/unit/arena_fixture.h $(arena_sources)
+tests_unit_test_mon_read_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_mon_read_LDADD = libshm.la $(CHECK_LIBS) -lpthread

@@ -12,7 +12,7 @@
 #include "stackd/mon/priv.h"
 #include "stackd/tcp/seg.h"
 
-enum { EVICT_TRIES = 8, L2_MAX = 22 };
+enum { EVICT_TRIES = 8, L2_MAX = 22, ASIDE_MAX = 64 };
 
 static void stage_enter(struct mon *m, struct mon_pass *ps);
 static void stage_leave(struct mon *m, struct mon_pass *ps);
@@ -121,12 +121,16 @@ struct mon_flow *mon_flow_named(struct mon *m, struct mon_lane *l, uint32_t rec,
 
 /* --- Flows ---------------------------------------------------------------------------------------------------------------- */
 
+static void aside_free(struct mon_half *h);
+
 static void flow_remove(struct mon *m, struct mon_flow *f)
 {
 	while (f->views != NULL)
 		mon_view_free(m, f, f->views);
 	mon_over_free(f, UINT64_MAX);
 	mon_edit_free(f);
+	aside_free(&f->half[0]);
+	aside_free(&f->half[1]);
 	if (f->dirty)
 		TAILQ_REMOVE(&m->news, f, news);
 	if (f->ending) { /* the table expects it in its own list */
@@ -351,6 +355,81 @@ static void link_note(struct mon_pass *ps)
 	memcpy(f->l2[side], ps->pkt->data, f->l2_len[side]);
 }
 
+/* --- Payload beyond the window ---------------------------------------------------------------------------------------------- */
+
+struct mon_aside {
+	struct mon_aside *next;
+	uint64_t at;
+	uint32_t len;
+	bool fin;
+	uint8_t bytes[];
+};
+
+static void aside_free(struct mon_half *h)
+{
+	struct mon_aside *a;
+
+	while ((a = h->aside) != NULL) {
+		h->aside = a->next;
+		free(a);
+	}
+}
+
+static void aside_put(struct mon_pass *ps, struct mon_half *rcv)
+{
+	uint64_t at = ps->rcv.at, edge = rcv->edge > at ? rcv->edge : at;
+	uint32_t skip = (uint32_t)(edge - at), len = ps->seg.text_len > skip ? ps->seg.text_len - skip : 0;
+	struct mon_aside *a, **where = &rcv->aside;
+	unsigned n = 0;
+
+	if (ps->rcv.at == UINT64_MAX || (int64_t)at < 0 || len == 0)
+		return;
+	for (; *where != NULL; where = &(*where)->next, n++) {
+		if ((*where)->at == at + skip && (*where)->len == len)
+			return;
+	}
+	a = n < ASIDE_MAX ? malloc(sizeof(*a) + len) : NULL;
+	if (a == NULL)
+		return;
+	*a = (struct mon_aside){ .at = at + skip, .len = len, .fin = (ps->seg.flags & SEG_FIN) != 0 };
+	memcpy(a->bytes, ps->pkt->data + ps->seg.text_off + skip, len);
+	*where = a;
+}
+
+/* What it acknowledges it has taken. */
+static void aside_take(struct mon *m, struct mon_half *h)
+{
+	struct mon_aside **at = &h->aside, *a;
+
+	while ((a = *at) != NULL) {
+		struct mon_did did = { 0 };
+		uint32_t len = h->acked <= a->at ? 0 : h->acked - a->at < a->len ? (uint32_t)(h->acked - a->at) : a->len;
+
+		if (len == 0) {
+			at = &a->next;
+			continue;
+		}
+		if (mon_half_taken(h, a->at, len, a->fin && h->acked > a->at + a->len, &did)) {
+			for (struct mon_view *v = h->flow->views; v != NULL; v = v->next) {
+				if ((v->buf_off >> h->side & 1) == 0)
+					(void)arena_write(v->group->arena, v->rec, h->side, did.off, a->bytes + did.skip, did.len);
+			}
+			COUNT_ADD(m->stats, MON_BYTES, did.len);
+		}
+		if (len < a->len) {
+			a->at += len;
+			a->len -= len;
+			memmove(a->bytes, a->bytes + len, a->len);
+			at = &a->next;
+			continue;
+		}
+		*at = a->next;
+		free(a);
+	}
+}
+
+/* --- Stages, one by one --------------------------------------------------------------------------------------------------------- */
+
 static void enter_snd(struct mon *m, struct mon_pass *ps)
 {
 	struct mon_did did = { 0 };
@@ -368,6 +447,8 @@ static void enter_snd(struct mon *m, struct mon_pass *ps)
 		did = (struct mon_did){ 0 };
 		mon_half_snd(ps->snd, &ps->seg, &did);
 	}
+	if (ps->snd->aside != NULL)
+		aside_take(m, ps->snd);
 	ps->flow->last_us = ps->ts_us;
 	link_note(ps);
 	if (!ps->flow->ending)
@@ -397,8 +478,10 @@ static void arrive(struct mon *m, struct mon_pass *ps)
 		ps->left |= MON_CONN_START;
 	if (ps->rcv.rexmit_text)
 		COUNT(m->stats, MON_REXMITS);
-	if (ps->rcv.outside)
+	if (ps->rcv.outside) {
 		COUNT(m->stats, MON_OUTSIDE);
+		aside_put(ps, rcv);
+	}
 }
 
 /* Both versions of a stream are written from the same call, so bytes seen before go along where there are any. */
@@ -409,7 +492,7 @@ static void store(struct mon *m, struct mon_pass *ps, const struct mon_half *rcv
 	uint64_t off = d->off;
 	uint32_t skip = d->skip, len = d->len;
 
-	if (d->rexmit_text && !d->outside && d->at != UINT64_MAX && ps->seg.text_len > 0) {
+	if (d->rexmit_text && !d->outside && d->at != UINT64_MAX && ps->seg.text_len > 0 && rcv->missed == 0) {
 		uint64_t before = (int64_t)d->at < 0 ? -d->at : 0;
 
 		skip = before < ps->seg.text_len ? (uint32_t)before : ps->seg.text_len;
@@ -582,10 +665,9 @@ static bool anybody(const struct mon *m)
 static void time_is(struct mon *m, const struct pkt *p)
 {
 	if (m->conf.port[p->port].mode == MON_PORT_REPLAY) {
-		m->replay = true;
 		if (p->when_us > m->time_us)
 			m->time_us = p->when_us;
-	} else {
+	} else if (!m->replay) {
 		m->time_us = m->now_us + m->conf.realtime_us;
 	}
 }
@@ -905,6 +987,8 @@ struct mon *mon_create(const struct mon_conf *conf, struct stats *stats)
 	TAILQ_INIT(&m->closing);
 	TAILQ_INIT(&m->news);
 	m->orders_tail = &m->orders;
+	for (unsigned i = 0; i < conf->ports; i++)
+		m->replay |= conf->port[i].mode == MON_PORT_REPLAY;
 	for (unsigned i = 0; i < LOOSE_QUEUES; i++)
 		m->loose[i].tail = &m->loose[i].first;
 	m->room = calloc(LANES_MAX, sizeof(*m->room));

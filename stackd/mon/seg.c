@@ -80,7 +80,7 @@ static uint64_t pseudo(const struct mon_seg *s, const uint8_t *ip, uint32_t len)
 
 static bool checksum_good(const struct pkt *p, const struct mon_seg *s, const uint8_t *tcp, uint32_t len)
 {
-	if (s->cut || (p->flags & (PKT_L4_GOOD | PKT_TX_L4_CSUM)) != 0)
+	if ((p->flags & (PKT_L4_GOOD | PKT_TX_L4_CSUM)) != 0)
 		return true;
 	return csum_finish(csum_add(pseudo(s, p->data + s->l3_off, len), tcp, len)) == 0;
 }
@@ -129,14 +129,15 @@ static enum mon_seg_kind ip4_parse(const struct pkt *p, struct mon_seg *s, uint6
 		return MON_SEG_BAD_IP;
 	hdr = (ip[0] & 15u) * 4;
 	total = get16(ip + 2);
-	if (hdr < IP4_HDR || hdr > have || total < hdr || (total > have && p->cut == 0))
+	if (hdr < IP4_HDR || hdr > have || total < hdr)
 		return MON_SEG_BAD_IP;
 	if ((p->flags & (PKT_IP_GOOD | PKT_TX_IP_CSUM)) == 0 && csum_finish(csum_add(0, ip, hdr)) != 0)
 		return MON_SEG_BAD_IP;
 	s->version = 4;
 	s->proto = ip[9];
 	s->l3_len = (uint16_t)total;
-	s->cut = total > have;
+	if (total > have)
+		return MON_SEG_BAD_IP; /* nobody can say whether the rest was right */
 	s->src = from_ip4(get32(ip + 12));
 	s->dst = from_ip4(get32(ip + 16));
 	s->l4_off = (uint16_t)(s->l3_off + hdr);
@@ -155,11 +156,10 @@ static enum mon_seg_kind ip6_parse(const struct pkt *p, struct mon_seg *s, uint6
 	if (have < IP6_HDR || ip[0] >> 4 != 6)
 		return MON_SEG_BAD_IP;
 	total = IP6_HDR + get16(ip + 4);
-	if ((total > have && p->cut == 0) || total > UINT16_MAX)
+	if (total > have || total > UINT16_MAX)
 		return MON_SEG_BAD_IP;
 	s->version = 6;
 	s->l3_len = (uint16_t)total;
-	s->cut = total > have;
 	if (have > total)
 		have = total;
 	memcpy(s->src.b, ip + 8, 16);
