@@ -7,7 +7,7 @@ libshm_la_SOURCES = \
 	shm/bytes.c shm/bytes.h \
 	shm/ctl.c shm/ctl.h \
 	shm/region.c shm/region.h shm/region_selftest.c \
-	shm/mon.h shm/mon_read.c shm/mon_read.h shm/proto.h shm/ring.h shm/rss.h shm/stat.h
+	shm/mon.h shm/mon_copy.h shm/mon_read.c shm/mon_read.h shm/proto.h shm/ring.h shm/rss.h shm/stat.h
 
 EXTRA_DIST += doc/shm-layout.md
 

@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "shm/mon_copy.h"
+
 enum { TRIES = 64 };
 
 static bool args_ok(const struct mon_rec *rec, unsigned side, unsigned policy);
@@ -29,7 +31,6 @@ static uint32_t run_next(const struct mon_chunk *e, uint32_t at);
 static bool fits(const struct mon_arena *m, uint64_t off, uint64_t count, uint64_t size);
 static int pkt_gone(const struct mon_reader *r, uint64_t pos);
 static void pkt_trim(struct mon_pkt *hdr);
-static void copy_out(void *to, const uint8_t *from, size_t len);
 
 /* --- Words that the writer changes meanwhile ------------------------------------------------------------------------------ */
 
@@ -131,7 +132,7 @@ size_t mon_read_stream(const struct mon_reader *r, const struct mon_rec *rec, un
 		uint32_t at = (off + done) % MON_CHUNK, end = run_at(&e, at);
 
 		part = end - at < len - done ? end - at : len - done;
-		copy_out((uint8_t *)buf + done, r->base + r->head.data_off + (uint64_t)id * MON_CHUNK + at, part);
+		mon_copy((uint8_t *)buf + done, r->base + r->head.data_off + (uint64_t)id * MON_CHUNK + at, part);
 		if (part == 0 || !entry_still(r, id, &e))
 			break;
 		done += part;
@@ -384,7 +385,7 @@ int mon_read_pkt(const struct mon_reader *r, uint64_t pos, struct mon_pkt *hdr, 
 	memcpy(hdr, word, sizeof(*hdr));
 	if (hdr->pos != pos || hdr->len > MON_FRAME_MAX || hdr->len > size - at - sizeof(*hdr))
 		return pkt_gone(r, pos) != 0 ? -ENODATA : -EPROTO;
-	copy_out(frame, log + at + sizeof(*hdr), hdr->len < room ? hdr->len : room);
+	mon_copy(frame, log + at + sizeof(*hdr), hdr->len < room ? hdr->len : room);
 	pkt_trim(hdr);
 	return pkt_gone(r, pos);
 }
@@ -409,11 +410,4 @@ static void pkt_trim(struct mon_pkt *hdr)
 		hdr->text_off = (uint16_t)hdr->len;
 	if (hdr->text_len > hdr->len - hdr->text_off)
 		hdr->text_len = (uint16_t)(hdr->len - hdr->text_off);
-}
-
-/* The writer may be changing the same bytes; whether it was is asked afterwards. */
-static void copy_out(void *to, const uint8_t *from, size_t len)
-{
-	if (len > 0)
-		memcpy(to, from, len);
 }
