@@ -35,7 +35,8 @@ struct island {
 struct stream {
 	EVP_MD_CTX *sha;
 	uint64_t pkts, bytes, missed, rexmit, ooo;
-	bool fin;  /* its end has been sent */
+	bool fin;  /* its end has been sent, and is at fin_off */
+	uint64_t fin_off;
 	bool counted; /* the current packet is in ooo */
 	bool fin_ahead; /* it is a FIN beyond what is expected, and not known to be believed */
 	int fd;    /* -1: not written to a file */
@@ -214,6 +215,7 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 	struct tcp_buf_info info;
 	socklen_t len = sizeof(info);
 	struct pkt_info p;
+	uint64_t end;
 	int32_t ahead;
 
 	(void)event;
@@ -227,11 +229,16 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 		return;
 	if (mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, side == MOS_SIDE_CLI ? MOS_INFO_SVRBUF : MOS_INFO_CLIBUF, &info, &len) != 0)
 		return;
+	if (p.tcph->syn && p.seq != info.tcpbi_init_seq)
+		return; /* of another connection, or of none */
 	/* sequence numbers; the packet lies beyond what is expected, and less than half of them away */
 	ahead = (int32_t)((uint32_t)p.offset - (info.tcpbi_next_byte_expected - info.tcpbi_init_seq - 1));
 	if (ahead <= 0 || ahead >= 1 << 30 || (p.offset >> 62) != 0)
 		return;
-	s->counted = p.payloadlen > 0 && island_add(s, p.offset - (uint32_t)ahead, p.offset, p.offset + p.payloadlen);
+	end = p.offset + p.payloadlen;
+	if (s->fin && end > s->fin_off)
+		end = s->fin_off;
+	s->counted = end > p.offset && island_add(s, p.offset - (uint32_t)ahead, p.offset, end);
 	s->fin_ahead = p.tcph->fin && !s->counted;
 	s->ooo += s->counted;
 }
@@ -282,8 +289,10 @@ static void on_state(mctx_t mctx, int sock, int side, event_t event, filter_arg_
 	if (f == NULL || mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, side == MOS_SIDE_CLI ? MOS_TCP_STATE_CLI : MOS_TCP_STATE_SVR,
 					 &state, &len) != 0)
 		return;
-	if (state == MOS_TCP_FIN_WAIT_1 || state == MOS_TCP_LAST_ACK) { /* this side has said its last word */
+	if ((state == MOS_TCP_FIN_WAIT_1 || state == MOS_TCP_LAST_ACK) && !f->to[1 - side].fin &&
+	    mtcp_getlastpkt(mctx, sock, side, &p) == 0) { /* this side has said its last word */
 		f->to[1 - side].fin = true;
+		f->to[1 - side].fin_off = p.offset + p.payloadlen;
 		f->to[1 - side].ooo += f->to[1 - side].fin_ahead;
 		f->to[1 - side].fin_ahead = false;
 	}
