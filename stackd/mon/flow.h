@@ -213,6 +213,8 @@ void mon_half_rcv(struct mon_half *rcv, const struct mon_seg *s, struct mon_did 
 /* h has acknowledged payload that lay beyond its window when it came (RFC 9293 3.8.6.1: probes; or we have missed a window update).
  * did says what is to be stored; true: something. */
 bool mon_half_taken(struct mon_half *h, uint64_t at, uint32_t len, bool fin, struct mon_did *did);
+/* After those: holes that are acknowledged are skipped. */
+void mon_half_skip(struct mon_half *h, struct mon_did *did);
 
 /* First packet of a flow in mid-stream: which end is the client, and both halves' starting points.  Returns the sender's side. */
 unsigned mon_half_pickup(struct mon_flow *f, const struct mon_seg *s);

@@ -148,6 +148,12 @@ static void acknowledge(struct mon_half *h, const struct mon_half *other, const 
 		h->edge = h->acked + ((uint64_t)s->wnd << ((s->flags & SEG_SYN) != 0 ? 0 : shift));
 		h->flags |= HALF_EDGE;
 	}
+	if (h->aside == NULL) /* else the caller has something to put into the hole first */
+		skip(h, false, did);
+}
+
+void mon_half_skip(struct mon_half *h, struct mon_did *did)
+{
 	skip(h, false, did);
 }
 
@@ -462,7 +468,8 @@ static void arrive_text(struct mon_half *rcv, const struct mon_seg *s, struct mo
 	if ((rcv->flags & HALF_EDGE) != 0 && stop > (int64_t)rcv->edge) {
 		stop = (int64_t)rcv->edge;
 		did->outside = true;
-		did->events |= MON_ERROR;
+		if (stop <= at)
+			did->events |= MON_ERROR; /* nothing of it is taken */
 	}
 	if (stop > at && note(rcv, at, stop, did)) {
 		int64_t from = at < next ? next : at;
@@ -498,7 +505,6 @@ bool mon_half_taken(struct mon_half *h, uint64_t at, uint32_t len, bool fin, str
 		h->fin_off = stop;
 	}
 	advance(h, did);
-	skip(h, false, did);
 	return did->len > 0;
 }
 

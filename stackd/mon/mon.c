@@ -397,18 +397,19 @@ static void aside_put(struct mon_pass *ps, struct mon_half *rcv)
 }
 
 /* What it acknowledges it has taken. */
-static void aside_take(struct mon *m, struct mon_half *h)
+static void aside_take(struct mon *m, struct mon_half *h, struct mon_did *out)
 {
 	struct mon_aside **at = &h->aside, *a;
+	struct mon_did did = { 0 };
 
 	while ((a = *at) != NULL) {
-		struct mon_did did = { 0 };
 		uint32_t len = h->acked <= a->at ? 0 : h->acked - a->at < a->len ? (uint32_t)(h->acked - a->at) : a->len;
 
 		if (len == 0) {
 			at = &a->next;
 			continue;
 		}
+		did = (struct mon_did){ .events = did.events };
 		if (mon_half_taken(h, a->at, len, a->fin && h->acked > a->at + a->len, &did)) {
 			for (struct mon_view *v = h->flow->views; v != NULL; v = v->next) {
 				if ((v->buf_off >> h->side & 1) == 0)
@@ -426,6 +427,8 @@ static void aside_take(struct mon *m, struct mon_half *h)
 		*at = a->next;
 		free(a);
 	}
+	mon_half_skip(h, &did);
+	out->events |= did.events;
 }
 
 /* --- Stages, one by one --------------------------------------------------------------------------------------------------------- */
@@ -448,7 +451,7 @@ static void enter_snd(struct mon *m, struct mon_pass *ps)
 		mon_half_snd(ps->snd, &ps->seg, &did);
 	}
 	if (ps->snd->aside != NULL)
-		aside_take(m, ps->snd);
+		aside_take(m, ps->snd, &did);
 	ps->flow->last_us = ps->ts_us;
 	link_note(ps);
 	if (!ps->flow->ending)
@@ -563,7 +566,7 @@ static enum mon_stage after_arrival(const struct mon_pass *ps)
 {
 	if (ps->stage < STAGE_REXMIT && ps->rcv.rexmit_text)
 		return STAGE_REXMIT;
-	if (ps->stage < STAGE_ERROR && ps->rcv.outside)
+	if (ps->stage < STAGE_ERROR && (ps->left & MON_ERROR) != 0)
 		return STAGE_ERROR;
 	return STAGE_RCV;
 }
