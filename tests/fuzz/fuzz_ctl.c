@@ -4,6 +4,7 @@
  * the end everybody goes, and nothing may be left.
  */
 #define _GNU_SOURCE
+#include "stackd/monitor.h"
 #include "tests/unit/fake_core.h"
 
 #include "tests/fuzz/drive.h"
@@ -36,6 +37,29 @@ static void greet(struct feed *f, int s)
 	(void)ctl_send(s, CTL_HELLO, b, &h, sizeof(h), NULL, 0);
 }
 
+/* A request of one that monitors, mostly about things that exist. */
+static void request_monitor(struct feed *f, struct ctl_msg *m, uint32_t type)
+{
+	uint8_t b = feed_byte(f);
+
+	switch (type) {
+	case CTL_MON_OPEN:
+		m->mon_open.flags = b / 64;
+		break;
+	case CTL_MON_SOCK:
+		m->mon_sock = (struct ctl_mon_sock){ .sock = b % 4, .kind = (uint16_t)(1 + (b / 4) % 2), .events = { b } };
+		break;
+	case CTL_MON_FILTER:
+		m->mon_filter = (struct ctl_mon_filter){ .sock = b % 4, .which = b / 4 % 4, .total = (uint16_t)(b / 16 % 3), .count = 1 };
+		m->mon_filter.first = feed_byte(f) % 2;
+		m->mon_filter.insn[0].code = feed_byte(f) < 200 ? 0x06 : feed_byte(f);
+		break;
+	case CTL_MON_FAULT:
+		m->mon_fault = (struct ctl_mon_fault){ .app = b % 8, .cause = feed_byte(f) % 8, .times = b };
+		break;
+	}
+}
+
 /* A request of the right size, mostly about things that exist. */
 static void request(struct feed *f, int s)
 {
@@ -53,6 +77,8 @@ static void request(struct feed *f, int s)
 	}
 	if (type == CTL_SEGMENT_ASK && b <= 250)
 		m.segment = (struct ctl_segment){ .class = SEG_TX, .engine = b & 1 };
+	if (b <= 250)
+		request_monitor(f, &m, type);
 	(void)ctl_send(s, type, b, m.body, (size_t)ctl_body_size(type), NULL, 0);
 }
 
@@ -157,7 +183,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		leave(&peer[i]);
 	if (!early) { /* else stackd ends in the middle of it */
 		world_turn();
-		if (w.ctl.clients != NULL || w.ctl.hello_count != 0 || w.core[0].lanes + w.core[1].lanes != 0)
+		if (w.ctl.clients != NULL || w.ctl.hello_count != 0 || w.core[0].lanes + w.core[1].lanes != 0 ||
+		    w.core[0].mon_lanes + w.core[1].mon_lanes != 0 || w.ctl.mon_slots != 0 || w.ctl.mon_group[0].members != 0)
 			fake_wrong("something is left");
 		for (uint16_t port = 1; port < 6; port++) {
 			if (listen_reserved(w.ctl.listeners, &(struct ipaddr){ 0 }, port))
