@@ -121,7 +121,7 @@ int mtcp_getconf(struct mtcp_conf *conf)
 	}
 	conf_get(c);
 	conf->num_cores = c->num_cores;
-	conf->max_concurrency = c->max_concurrency;
+	conf->max_concurrency = c->max_concurrency != 0 ? c->max_concurrency : CONF_CONCURRENCY;
 	conf->max_num_buffers = c->max_num_buffers;
 	conf->rcvbuf_size = c->rcvbuf;
 	conf->sndbuf_size = c->sndbuf;
@@ -196,7 +196,6 @@ static void conf_default(struct shim_conf *c)
 
 	*c = (struct shim_conf){
 		.num_cores = cpus > 0 ? (int)cpus : 1,
-		.max_concurrency = 10000,
 		.max_num_buffers = 10000,
 		.timeout_ms = 30000,
 		.socket = "/run/stackd/stackd.sock",
@@ -207,7 +206,7 @@ const char *conf_check(const struct shim_conf *c)
 {
 	if (c->num_cores < 1)
 		return "num_cores must be above 0";
-	if (c->max_concurrency < 1 || c->max_concurrency > SHIM_FDS_MAX)
+	if (c->max_concurrency < 0 || c->max_concurrency > SHIM_FDS_MAX)
 		return "max_concurrency must be between 1 and 1048576";
 	if (c->rcvbuf < 0 || c->sndbuf < 0)
 		return "buffer sizes must not be negative";

@@ -69,7 +69,8 @@ mctx_t mtcp_create_context(int cpu)
 	c->sndbuf = conf->sndbuf > 0 ? (uint32_t)conf->sndbuf : 0;
 	err = open_fds(c);
 	if (err == 0)
-		err = fds_create(c, (uint32_t)conf->max_concurrency);
+		err = fds_create(c, conf->max_concurrency != 0 ? (uint32_t)conf->max_concurrency : CONF_CONCURRENCY);
+	c->may_grow = conf->max_concurrency == 0;
 	if (err == 0)
 		err = ctl_attach(c, path, cpu);
 	if (err != 0)

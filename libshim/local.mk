@@ -85,4 +85,6 @@ tests_unit_test_shim_mon_stream_CPPFLAGS = $(shim_test_cppflags)
 tests_unit_test_shim_mon_stream_LDADD = $(shim_test_ldadd)
 
 dist_man_MANS += doc/man/mtcp.3 doc/man/mtcp_init.3 doc/man/mtcp_create_context.3 doc/man/mtcp_socket.3 \
-	doc/man/mtcp_read.3 doc/man/mtcp_epoll.3 doc/man/mtcp_getsockopt.3 doc/man/mos_api.3
+	doc/man/mtcp_read.3 doc/man/mtcp_epoll.3 doc/man/mtcp_getsockopt.3 doc/man/mos_api.3 doc/man/mtcp_bind_monitor_filter.3 \
+	doc/man/mtcp_register_callback.3 doc/man/mtcp_define_event.3 doc/man/mtcp_peek.3 doc/man/mtcp_getlastpkt.3 \
+	doc/man/mtcp_settimer.3

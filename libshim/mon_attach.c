@@ -102,7 +102,9 @@ struct shim_mon *mon_open(struct shim_ctx *c, int *err)
 
 	if (mon == NULL || atomic_load(&mon->lanes) != 0)
 		return mon;
-	*err = open_lanes(c, mon);
+	*err = fds_grow(c); /* every flow has an id */
+	if (*err == 0)
+		*err = open_lanes(c, mon);
 	if (*err != 0) {
 		for (uint32_t i = 0; i < c->lanes && mon->lane != NULL; i++)
 			lane_close(&mon->lane[i]);

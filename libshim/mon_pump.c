@@ -232,7 +232,8 @@ static struct mon_act *flow_act(struct shim_mon *mon, struct mon_watch *w, struc
 		a = act_create(mon, w, l, ev);
 	if (a == NULL) {
 		f->stopped |= (uint16_t)(1u << w->no);
-		mon->refused++;
+		if (mon->refused++ == 0)
+			shim_notice("context %d has no id for another flow: it is not watched (max_concurrency)", mon->c->cpu);
 		mon_put(mon, l, &stop, NULL, 0);
 		return NULL;
 	}

@@ -55,7 +55,7 @@ int mtcp_getconf(struct mtcp_conf *conf)
 	conf_get(c);
 	memset(conf, 0, sizeof(*conf));
 	conf->num_cores = c->num_cores;
-	conf->max_concurrency = c->max_concurrency;
+	conf->max_concurrency = c->max_concurrency != 0 ? c->max_concurrency : SHIM_FDS_MAX;
 	conf->max_num_buffers = c->max_num_buffers;
 	conf->rcvbuf_size = c->rcvbuf;
 	conf->sndbuf_size = c->sndbuf;
@@ -89,7 +89,7 @@ int mtcp_setconf(const struct mtcp_conf *conf)
 	c->sndbuf = conf->sndbuf_size;
 	c->timewait_ms = conf->tcp_timewait;
 	c->timeout_ms = conf->tcp_timeout;
-	why = conf_check(c);
+	why = conf->max_concurrency < 1 ? "max_concurrency must be between 1 and 1048576" : conf_check(c);
 	if (why == NULL)
 		conf_set(c);
 	else

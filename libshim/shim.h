@@ -240,6 +240,7 @@ struct shim_ctx {
 	struct shim_sock **fds;
 	uint64_t *fd_used; /* bitmap */
 	uint32_t max_fds, fd_gen, conns;
+	bool may_grow; /* nobody has said how many ids there shall be */
 	uint32_t fd_low; /* no word of the bitmap before this one has a free bit */
 	uint32_t zombies; /* closed connections whose last word has not come */
 	uint32_t rcvbuf, sndbuf; /* from the configuration; 0: stackd's */
@@ -322,6 +323,8 @@ void lane_destroy(struct shim_ctx *c);
 /* --- socket.c ----------------------------------------------------------------------------------------------------------- */
 int fds_create(struct shim_ctx *c, uint32_t max);
 void fds_destroy(struct shim_ctx *c);
+/* From now on there are SHIM_FDS_MAX of them, if the program has not said how many. 0 or -ENOMEM. */
+int fds_grow(struct shim_ctx *c);
 /* mtcp_close() for all of them. */
 void fds_close(struct shim_ctx *c);
 /* Give s the lowest free id.  The id or -ENFILE. */
@@ -420,10 +423,12 @@ int mon_setsockopt(struct mtcp_context *m, int sock, int name, const void *val, 
 enum {
 	CONF_APPS = 20,
 	CONF_ARGS = 20,
+	CONF_CONCURRENCY = 10000, /* ids of a context, when nobody has said how many */
 };
 
 struct shim_conf {
-	int num_cores, max_concurrency, max_num_buffers, rcvbuf, sndbuf, timewait_ms, timeout_ms;
+	int max_concurrency; /* 0: nobody has said */
+	int num_cores, max_num_buffers, rcvbuf, sndbuf, timewait_ms, timeout_ms;
 	int no_buffers; /* monitors want no streams */
 	uint64_t cpu_mask;
 	char socket[108];

@@ -103,6 +103,32 @@ int fds_create(struct shim_ctx *c, uint32_t max)
 	return 0;
 }
 
+int fds_grow(struct shim_ctx *c)
+{
+	struct shim_sock **fds = c->fds;
+	uint64_t *used = c->fd_used;
+	uint32_t had = c->max_fds;
+	int err;
+
+	if (!c->may_grow || had >= SHIM_FDS_MAX)
+		return 0;
+	err = fds_create(c, SHIM_FDS_MAX);
+	if (err != 0) {
+		free(c->fds);
+		free(c->fd_used);
+		c->fds = fds;
+		c->fd_used = used;
+		return err;
+	}
+	memcpy(c->fds, fds, had * sizeof(*fds));
+	memcpy(c->fd_used, used, (had + 63) / 64 * sizeof(*used));
+	if (had % 64 != 0) /* these were beyond the end */
+		c->fd_used[had / 64] &= ((uint64_t)1 << had % 64) - 1;
+	free(fds);
+	free(used);
+	return 0;
+}
+
 void fds_close(struct shim_ctx *c)
 {
 	for (uint32_t fd = 0; fd < c->max_fds; fd++) {

@@ -766,6 +766,35 @@ START_TEST(no_ids)
 }
 END_TEST
 
+/* Nobody has said how many ids there are: every flow has one. */
+START_TEST(many_ids)
+{
+	static const struct sm_conf conf = { .flows = 20000, .slots = 4096, .arena_size = 64 << 20 };
+	int end[70];
+
+	m = sm_start(&s, &conf);
+	for (unsigned i = 0; i < 70; i++)
+		end[i] = mtcp_socket(m, AF_INET, SOCK_STREAM, 0);
+	lane = &s.lane[0];
+	mon = mtcp_socket(m, AF_INET, MOS_SOCK_MONITOR_STREAM, 0);
+	ck_assert_int_eq(mon, 70);
+	ck_assert_int_eq(mtcp_register_callback(m, mon, MOS_ON_PKT_IN, MOS_HK_SND, callback), 0);
+	for (unsigned i = 0; i < 15000; i++) {
+		struct mon_event e;
+
+		sm_open(&f, lane, 0);
+		e = sm_event(&f, MON_PKT_IN, MON_HK_SND, MON_CLI, 0);
+		sm_put(lane, &e);
+	}
+	sm_settle(lane);
+	ck_assert_uint_eq(rounds, 15000);
+	ck_assert_int_eq(last_sock, 15070);
+	ck_assert_int_eq(mtcp_close(m, end[69]), 0);
+	ck_assert_int_eq(mtcp_socket(m, AF_INET, SOCK_STREAM, 0), end[69]);
+	down();
+}
+END_TEST
+
 /* --- Several engines ---------------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(several_engines)
@@ -1188,6 +1217,7 @@ int main(void)
 	tcase_add_test(t, ends_in_a_gap);
 	tcase_add_test(t, a_flow_after_another);
 	tcase_add_test(t, no_ids);
+	tcase_add_test(t, many_ids);
 	tcase_add_test(t, several_engines);
 	tcase_add_test(t, timers);
 	tcase_add_test(t, timers_that_set_timers);

@@ -111,6 +111,7 @@ START_TEST(configuration)
 				   "application {\n type = end\n run = second\n core_mask = 0x4\n}\nmos {\n max_concurrency = 77\n}\n";
 
 	ck_assert_int_eq(mtcp_getconf(&c), 0); /* before mtcp_init */
+	ck_assert_int_eq(c.max_concurrency, 1048576); /* that many flows have ids */
 	ck_assert_int_eq(c.num_app, 0);
 	ck_assert_int_eq(write(fd, text, sizeof(text) - 1), sizeof(text) - 1);
 	close(fd);
