@@ -340,7 +340,9 @@ static bool is_over(const struct mon_act *a)
 	struct mon_rec rec;
 	int err = act_rec(a, &rec);
 
-	return err == -ESTALE || (err == 0 && rec.side[0].state == MON_CLOSED && rec.side[1].state == MON_CLOSED);
+	/* without a packet yet it is so new that it says nothing */
+	return err == -ESTALE ||
+	       (err == 0 && rec.pkts > 0 && rec.side[0].state == MON_CLOSED && rec.side[1].state == MON_CLOSED);
 }
 
 /* After a gap any flow's last record may be missing. */

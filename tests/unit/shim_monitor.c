@@ -210,6 +210,7 @@ void sm_publish(struct sm_flow *f)
 {
 	struct mon_rec *r = arena_change(f->lane->arena, f->rec);
 
+	r->pkts++;
 	for (unsigned i = 0; i < 2; i++) {
 		r->side[i].state = f->state[i];
 		r->side[i].isn = 5000 + i * 1000;

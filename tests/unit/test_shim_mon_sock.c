@@ -735,16 +735,30 @@ START_TEST(a_flow_after_another)
 }
 END_TEST
 
+static void configure(const char *text)
+{
+	char path[] = "/tmp/shim-mon-XXXXXX";
+	int fd = mkstemp(path);
+
+	ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	ck_assert_msg(mtcp_init(path) == 0, "%s", mtcp_error_text());
+	unlink(path);
+}
+
+START_TEST(packets_alone)
+{
+	configure("mos {\n no_ring_buffers = 1\n}\n");
+	up();
+	ck_assert_uint_eq(sm_told(&s, 0).flags, MON_SOCK_NO_BUF);
+	down();
+}
+END_TEST
+
 /* No ids left: flows are let go, what is held of them passes, and later ones have their turn. */
 START_TEST(no_ids)
 {
-	char path[] = "/tmp/shim-mon-XXXXXX";
-	int conf = mkstemp(path);
-
-	ck_assert_int_eq(write(conf, "max_concurrency = 3\n", 20), 20);
-	close(conf);
-	ck_assert_int_eq(mtcp_init(path), 0);
-	unlink(path);
+	configure("max_concurrency = 3\n");
 	up();
 	packet(&f);
 	packet(&g);
@@ -1216,6 +1230,7 @@ int main(void)
 	tcase_add_test(t, closing_a_monitor_socket);
 	tcase_add_test(t, ends_in_a_gap);
 	tcase_add_test(t, a_flow_after_another);
+	tcase_add_test(t, packets_alone);
 	tcase_add_test(t, no_ids);
 	tcase_add_test(t, many_ids);
 	tcase_add_test(t, several_engines);
