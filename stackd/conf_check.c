@@ -111,6 +111,8 @@ static void check_mode(const struct check *k, unsigned i)
 		SAY_AT(k, "ports", i, ".address", "only ports with mode endpoint have addresses");
 	if (p->mode == CONF_REPLAY && strstr(p->device, "rx_pcap=") == NULL)
 		SAY_AT(k, "ports", i, ".device", "mode replay wants a capture: \"net_pcap0,rx_pcap=FILE\"");
+	if (p->mode == CONF_REPLAY && p->fault.on)
+		SAY_AT(k, "ports", i, ".fault", "a replay has no wire that could be bad");
 }
 
 static void check_addresses(const struct check *k, unsigned i)
@@ -143,10 +145,10 @@ static void check_ports(const struct check *k)
 
 		if (c->port[i].name[0] != '\0' && port_named(c, c->port[i].name) != (int)i)
 			SAY_AT(k, "ports", i, ".name", "another port is called \"%s\", too", c->port[i].name);
-		check_mode(k, i);
-		check_addresses(k, i);
 		f->on = f->loss > 0 || f->reorder > 0 || f->duplicate > 0 || f->corrupt > 0 || f->delay_us > 0 ||
 		        f->jitter_us > 0 || f->rate_mbit > 0;
+		check_mode(k, i);
+		check_addresses(k, i);
 	}
 }
 

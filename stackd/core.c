@@ -34,7 +34,7 @@ enum {
 	SEGMENT_RETRY_US = 100000, /* after a client's quota was found used up */
 	RECLAIM_SLEEP_US = 1000, /* between looks at a lane that drains */
 	FULL_SLEEP_US = 2000,    /* between looks at a lane whose event ring was full */
-	REPLAY_SLEEP_US = 500,   /* between looks whether a replay may go on */
+	REPLAY_SLEEP_US = 100,   /* between looks whether a replay may go on */
 };
 
 struct core {
@@ -289,8 +289,10 @@ static unsigned feed_passing(struct core *core, struct pkt **pkts, unsigned n)
 		else
 			pkts[kept++] = pkts[i];
 	}
-	if (passes > 0)
+	if (passes > 0) {
+		net_pass(core->net, passing, passes);
 		mon_in(core->mon, passing, passes, core->now_us);
+	}
 	return kept;
 }
 
@@ -325,6 +327,7 @@ static bool replay_may_go_on(struct core *core)
 	return true;
 }
 
+/* The end is told when every engine has taken what was read: mail overtakes frames. */
 static void replay_look(struct core *core)
 {
 	struct mail m = { .kind = MAIL_REPLAYED, .engine = core->index };
@@ -335,6 +338,8 @@ static void replay_look(struct core *core)
 		if (core->conf.conf->port[i].mode == CONF_REPLAY && !nic_pcap_ended(core->nic[i]))
 			return;
 	}
+	if (core->steer != NULL && !steer_taken(core->steer, core->index))
+		return;
 	core->replayed = mail_send(core->conf.to_control, &m) == 0;
 }
 
@@ -476,8 +481,11 @@ static uint64_t next_us(struct core *core)
 		next = core->tick_us;
 	if (mon_next_us(core->mon, core->now_us) < next)
 		next = mon_next_us(core->mon, core->now_us);
-	if (!atomic_load_explicit(&core->can_take, memory_order_relaxed) && core->now_us + FULL_SLEEP_US < next)
-		next = core->now_us + FULL_SLEEP_US;
+	if (!atomic_load_explicit(&core->can_take, memory_order_relaxed) && core->now_us + REPLAY_SLEEP_US < next)
+		next = core->now_us + REPLAY_SLEEP_US;
+	if (core->replays && !core->replayed && core->steer != NULL && !steer_taken(core->steer, core->index) &&
+	    core->now_us + REPLAY_SLEEP_US < next)
+		next = core->now_us + REPLAY_SLEEP_US;
 	for (unsigned i = 0; i < core->nics; i++) {
 		uint64_t t = nic_next_us(core->nic[i], core->index, core->now_us);
 

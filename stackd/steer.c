@@ -74,6 +74,15 @@ bool steer_waiting(const struct steer *s, unsigned to)
 	return false;
 }
 
+bool steer_taken(const struct steer *s, unsigned from)
+{
+	for (unsigned to = 0; to < s->n; to++) {
+		if (to != from && !rte_ring_empty(s->ring[from * s->n + to]))
+			return false;
+	}
+	return true;
+}
+
 unsigned steer_get(struct steer *s, unsigned to, struct pkt **pkts, unsigned max)
 {
 	unsigned got = 0, first = s->turn[to]++;

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "stackd/log.h"
 #include "stackd/nic/nic.h"
@@ -235,6 +237,8 @@ static void pcap_port_close(struct nic *n)
 	if (p->held != NULL)
 		nic_free(p->held);
 	pcap_close(p->pcap);
+	if (n->wait_fd[0] >= 0)
+		close(n->wait_fd[0]);
 	release(p);
 }
 
@@ -301,6 +305,8 @@ struct nic *nic_pcap_open(const char *file, const char *name, bool real)
 	p->nic.rx_queues = p->nic.tx_queues = 1;
 	for (unsigned i = 0; i < sizeof(p->nic.wait_fd) / sizeof(p->nic.wait_fd[0]); i++)
 		p->nic.wait_fd[i] = -1;
+	p->nic.wait_fd[0] = eventfd(0, EFD_CLOEXEC); /* is never rung: pcap_next_us() tells when there is something */
+	p->nic.wait_fds = p->nic.wait_fd[0] >= 0;
 	p->real = real;
 	atomic_init(&p->users, 1);
 	return &p->nic;

@@ -285,6 +285,11 @@ static const struct {
 	  "FILE:1: ports.[0].peer: a port cannot be its own peer\n" },
 	{ "mode = \"bridge\"; peer = \"p1\";",
 	  "FILE:1: ports.[0].peer: port \"p1\" must have mode bridge and the peer \"p0\", too\n" },
+	{ "mode = \"tap\"; address = \"10.8.0.1/24\";",
+	  "FILE:1: ports.[0].address: only ports with mode endpoint have addresses\n" },
+	{ "mode = \"replay\"; fault = { loss = 0.5; };",
+	  "FILE:1: ports.[0].device: mode replay wants a capture: \"net_pcap0,rx_pcap=FILE\"\n"
+	  "FILE:1: ports.[0].fault: a replay has no wire that could be bad\n" },
 	{ "address = \"10.9.0.1/24\";", "FILE:1: ports.[1].address: 10.9.0.1 belongs to port \"p0\" already\n" },
 };
 
