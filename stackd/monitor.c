@@ -18,7 +18,7 @@ enum {
 	EDIT_SIZE = 1 << 20,     /* scripts and frames of an inline monitor, a ring to the client */
 };
 
-/* --- What has been answered --------------------------------------------------------------------------------------------------------- */
+/* --- What has been answered --------------------------------------------------------------------------------------- */
 
 void monitor_free(struct monitor *m)
 {
@@ -91,7 +91,7 @@ void monitor_opened(struct monitor_request *r)
 		client_leave(c, "it does not read its answers");
 }
 
-/* --- Opening ------------------------------------------------------------------------------------------------------------------------ */
+/* --- Opening ------------------------------------------------------------------------------------------------------ */
 
 /* 0 or an errno. */
 static int open_check(const struct client *c, const struct ctl_mon_open *o)
@@ -181,7 +181,7 @@ static void monitor_open(struct client *c, const struct ctl_msg *msg)
 	client_reply(c, msg->head.id, err, 0);
 }
 
-/* --- Monitor sockets ------------------------------------------------------------------------------------------------------------------ */
+/* --- Monitor sockets ---------------------------------------------------------------------------------------------- */
 
 bool monitor_has_sock(const struct client *c, uint32_t sock)
 {
@@ -247,7 +247,7 @@ static void monitor_close(struct client *c, const struct ctl_msg *msg)
 	monitor_request_send(r);
 }
 
-/* --- Faults --------------------------------------------------------------------------------------------------------------------------- */
+/* --- Faults ------------------------------------------------------------------------------------------------------- */
 
 static struct monitor *monitor_of(const struct ctl *ctl, uint32_t app)
 {
@@ -278,7 +278,7 @@ static void monitor_fault(struct client *c, const struct ctl_msg *msg)
 	monitor_request_send(r);
 }
 
-/* --- Messages and the end --------------------------------------------------------------------------------------------------------------- */
+/* --- Messages and the end ----------------------------------------------------------------------------------------- */
 
 void monitor_message(struct client *c, const struct ctl_msg *msg)
 {

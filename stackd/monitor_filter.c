@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Filters of monitor sockets: put together from their pieces, checked (mon/filter.c), handed to the engines, and freed when all of them
- * have given them back.
+ * Filters of monitor sockets: put together from their pieces, checked (mon/filter.c), handed to the engines, and freed when all
+ * of them have given them back.
  */
 #include <errno.h>
 #include <stdlib.h>

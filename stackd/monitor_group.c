@@ -13,7 +13,7 @@
 
 enum { CONTEXTS_MAX = 1024 }; /* control.max_clients is no more */
 
-/* --- Groups ------------------------------------------------------------------------------------------------------------------- */
+/* --- Groups ------------------------------------------------------------------------------------------------------- */
 
 static struct monitor_group *group_find(const struct ctl *ctl, const char *scope)
 {
@@ -147,7 +147,7 @@ void monitor_group_part(struct ctl *ctl, struct monitor_group *g)
 	group_unmake(ctl, g);
 }
 
-/* --- Sharing ------------------------------------------------------------------------------------------------------------------ */
+/* --- Sharing ------------------------------------------------------------------------------------------------------ */
 
 /* The contexts of a process that monitor by the same rule, oldest first. */
 static unsigned share_collect(const struct ctl *ctl, const struct client *of, struct monitor **m, unsigned max)

@@ -68,7 +68,7 @@ void monitor_done(struct mon_order *o)
 		monitor_request_end(r);
 }
 
-/* --- What has been answered -------------------------------------------------------------------------------------------------- */
+/* --- What has been answered --------------------------------------------------------------------------------------- */
 
 /* Engines take a socket's orders in one order, so all give the same filters back. */
 static void closed(struct monitor_request *r)

@@ -124,7 +124,7 @@ bool mon_filter_match_bytes(const struct mon_filter *f, const uint8_t *frame, ui
 	return (uint32_t)f->run(&m) != 0;
 }
 
-/* --- Checking ------------------------------------------------------------------------------------------------------------ */
+/* --- Checking ----------------------------------------------------------------------------------------------------- */
 
 /* What bpf_filter() knows; it aborts on anything else. */
 static bool is_known(uint16_t code)
@@ -242,7 +242,7 @@ static struct mon_filter *filter_new(const struct bpf_insn *insn, unsigned count
 	return f;
 }
 
-/* --- Compiling ------------------------------------------------------------------------------------------------------------ */
+/* --- Compiling ---------------------------------------------------------------------------------------------------- */
 
 /* Instructions on all ways through the program together. */
 static uint64_t path_steps(const struct mon_filter *f)

@@ -14,7 +14,7 @@ enum {
 	EVENTS_ALL = MON_PKT_IN | MON_CONN_START | MON_NEW_DATA | MON_ERROR | MON_STATE_CHANGE | MON_ORPHAN | MON_REXMIT | MON_CONN_END,
 };
 
-/* --- One that watches --------------------------------------------------------------------------------------------------------- */
+/* --- One that watches --------------------------------------------------------------------------------------------- */
 
 static void watch_open(struct foe *f)
 {
@@ -67,7 +67,7 @@ static bool mon_put(struct foe *f, unsigned lane, const struct mon_cmd *c)
 	return err == 0;
 }
 
-/* --- Requests ------------------------------------------------------------------------------------------------------------------- */
+/* --- Requests ----------------------------------------------------------------------------------------------------- */
 
 static void any_request(struct foe *f)
 {
@@ -148,7 +148,7 @@ static void places(void)
 		foe_end(&f[--open], "mon-places", "as many sockets as there are");
 }
 
-/* --- Filters -------------------------------------------------------------------------------------------------------------------- */
+/* --- Filters ------------------------------------------------------------------------------------------------------ */
 
 static const struct {
 	const char *what;
@@ -242,7 +242,7 @@ static void pieces(void)
 	foe_end(&f, "mon-pieces", "filters that never end");
 }
 
-/* --- Commands ---------------------------------------------------------------------------------------------------------------------- */
+/* --- Commands ----------------------------------------------------------------------------------------------------- */
 
 static void unknown(void)
 {
@@ -319,7 +319,7 @@ static void cursors(void)
 	}
 }
 
-/* --- Memory -------------------------------------------------------------------------------------------------------------------------- */
+/* --- Memory ------------------------------------------------------------------------------------------------------- */
 
 static void seals(void)
 {
@@ -360,7 +360,7 @@ static void scribble(void)
 	}
 }
 
-/* --- Coming and going ------------------------------------------------------------------------------------------------------------------- */
+/* --- Coming and going --------------------------------------------------------------------------------------------- */
 
 /* Gone at every step, without waiting for the answer to it. */
 static void vanish(void)
@@ -402,7 +402,7 @@ static void sleeper(void)
 	foe_end(&f, "mon-sleeper", "it watches everything and reads nothing");
 }
 
-/* --- Not an endpoint --------------------------------------------------------------------------------------------------------------------- */
+/* --- Not an endpoint ---------------------------------------------------------------------------------------------- */
 
 /* For a user who may monitor and no more; of one who may have ports nothing is tried. */
 static void no_endpoint(void)

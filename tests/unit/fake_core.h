@@ -56,7 +56,7 @@ int core_send(struct core *core, const struct mail *m)
 	return mail_send(&core->inbox, m);
 }
 
-/* --- An engine ----------------------------------------------------------------------------------------------------------------- */
+/* --- An engine ---------------------------------------------------------------------------------------------------- */
 
 static unsigned engine_slot(const struct core *core, const struct lane *l)
 {
@@ -241,7 +241,7 @@ static bool engine_step(struct core *core)
 	return true;
 }
 
-/* --- The world ------------------------------------------------------------------------------------------------------------------ */
+/* --- The world ---------------------------------------------------------------------------------------------------- */
 
 /* The scopes that conf has now. */
 static void world_scopes(void)

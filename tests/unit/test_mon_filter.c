@@ -11,7 +11,7 @@
 
 enum { FRAMES = 64, PROGRAMS = 20000 };
 
-/* --- Frames: each in memory of its own size, so that a sanitizer sees who reads beyond ------------------------------------------ */
+/* --- Frames: each in memory of its own size, so that a sanitizer sees who reads beyond ---------------------------- */
 
 static struct {
 	uint8_t *bytes;
@@ -114,7 +114,7 @@ static void agree(struct mon_filter *f)
 	}
 }
 
-/* --- Expressions ---------------------------------------------------------------------------------------------------------------- */
+/* --- Expressions -------------------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *text;
@@ -166,7 +166,7 @@ START_TEST(test_none_is_all)
 }
 END_TEST
 
-/* --- Programs that are refused ------------------------------------------------------------------------------------------------------ */
+/* --- Programs that are refused ------------------------------------------------------------------------------------ */
 
 #define RET { BPF_RET | BPF_K, 0, 0, 1 }
 
@@ -263,7 +263,7 @@ START_TEST(test_more_ways_than_can_be_walked)
 }
 END_TEST
 
-/* --- Random programs ---------------------------------------------------------------------------------------------------------------- */
+/* --- Random programs ---------------------------------------------------------------------------------------------- */
 
 static struct mon_insn random_insn(unsigned left, bool wild)
 {

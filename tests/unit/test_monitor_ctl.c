@@ -18,7 +18,7 @@ static void fake_wrong(const char *what)
 	ck_abort_msg("%s", what);
 }
 
-/* --- A client --------------------------------------------------------------------------------------------------------------------- */
+/* --- A client ----------------------------------------------------------------------------------------------------- */
 
 static struct ctl_msg got;
 
@@ -180,7 +180,7 @@ static void rules(unsigned n, const char *const scope[])
 	world_scopes();
 }
 
-/* --- Opening ------------------------------------------------------------------------------------------------------------------------ */
+/* --- Opening ------------------------------------------------------------------------------------------------------ */
 
 START_TEST(test_open)
 {
@@ -307,7 +307,7 @@ START_TEST(test_no_memory_for_mail)
 }
 END_TEST
 
-/* --- Monitor sockets -------------------------------------------------------------------------------------------------------------------- */
+/* --- Monitor sockets ---------------------------------------------------------------------------------------------- */
 
 START_TEST(test_sockets)
 {
@@ -408,7 +408,7 @@ START_TEST(test_too_many_requests_under_way)
 }
 END_TEST
 
-/* --- Filters ---------------------------------------------------------------------------------------------------------------------------- */
+/* --- Filters ------------------------------------------------------------------------------------------------------ */
 
 static struct mon_insn program[MON_FILTER_MAX + 96];
 
@@ -586,7 +586,7 @@ START_TEST(test_filters_under_way)
 }
 END_TEST
 
-/* --- Groups ------------------------------------------------------------------------------------------------------------------------------ */
+/* --- Groups ------------------------------------------------------------------------------------------------------- */
 
 /* The arena of engine 1, by its inode. */
 static ino_t arena_of(int s)
@@ -706,7 +706,17 @@ START_TEST(test_a_scope_that_is_none)
 }
 END_TEST
 
-/* --- Sharing -------------------------------------------------------------------------------------------------------------------------------- */
+/* --- Sharing ------------------------------------------------------------------------------------------------------ */
+
+/* How many contexts are older. */
+static unsigned rank(const struct core *core, const struct mon_lane *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < core->mon_lanes; i++)
+		n += core->mon_lane[i]->client->id < l->client->id;
+	return n;
+}
 
 /* Of every engine's flows, each has exactly one context that sees it; a context at home there sees its part. */
 static void check_shares(void)
@@ -725,6 +735,8 @@ static void check_shares(void)
 			count = l->share_count;
 			ck_assert_uint_lt(l->share_index, count);
 			ck_assert_uint_eq(seen[l->share_index]++, 0);
+			if (l->client->home != e) /* it stands in: not always the same one for all engines */
+				ck_assert_uint_eq(rank(core, l), e % core->mon_lanes);
 		}
 		for (unsigned i = 0; i < count; i++)
 			ck_assert_uint_eq(seen[i], 1);
@@ -775,7 +787,7 @@ START_TEST(test_shares_late)
 }
 END_TEST
 
-/* --- Leaving ---------------------------------------------------------------------------------------------------------------------------------- */
+/* --- Leaving ------------------------------------------------------------------------------------------------------ */
 
 START_TEST(test_gone_with_orders_under_way)
 {
@@ -843,7 +855,7 @@ START_TEST(test_an_engine_complains)
 }
 END_TEST
 
-/* --- What operators see ---------------------------------------------------------------------------------------------------------------------- */
+/* --- What operators see ------------------------------------------------------------------------------------------- */
 
 START_TEST(test_shown)
 {
@@ -916,7 +928,7 @@ START_TEST(test_shown_anew)
 }
 END_TEST
 
-/* --- Rights ------------------------------------------------------------------------------------------------------------------------------------ */
+/* --- Rights ------------------------------------------------------------------------------------------------------- */
 
 START_TEST(test_a_monitor_is_no_endpoint)
 {
