@@ -34,6 +34,7 @@
 	X(ARP_REPLY, "arp.replies", "ARP requests answered") \
 	X(ARP_REQUEST, "arp.requests", "ARP requests sent") \
 	X(ARP_CONFLICT, "arp.conflict", "another host claims one of our addresses") \
+	X(ARP_MOVED, "arp.moved", "a known neighbour's address is claimed by another link address") \
 	X(ARP_FULL, "arp.full", "neighbours not stored because the table is full") \
 	X(ARP_QUEUE_DROP, "arp.queue_drop", "packets dropped while an address was being resolved") \
 	X(ARP_FAILED, "arp.failed", "addresses nobody answered for") \

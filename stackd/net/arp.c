@@ -5,10 +5,11 @@
  *   none -> ASKING -> KNOWN <-> PROBING      a broadcast request, an answer, a unicast poll of what has aged
  *             |         ^         |
  *             v         +---------+-> none
- *           FAILED -> none                    packets to it are dropped for a moment
+ *           FAILED -> none                    after a moment in which nobody is asked again; what waited then is dropped
  *
- * Only we make entries: by sending to somebody, or by answering a request to us while there is room.  What arrives unasked
- * changes known ones at most.  arp_table.c keeps them.
+ * Only we make entries: by sending to somebody, or by answering a request to us while there is room.  What arrives for a known
+ * one with another link address changes nothing: the host that we know is polled, and forgotten if it is silent.  So nobody
+ * can take the place of one that answers; a neighbour that moves is found again after two seconds.  arp_table.c keeps them.
  */
 #include "stackd/log.h"
 #include "stackd/net/arp.h"
@@ -45,6 +46,7 @@ static void msg_send(struct net *net, unsigned port, uint16_t op, uint32_t spa, 
                      const uint8_t *to, uint64_t now_us);
 static void ask(struct net *net, struct arp_entry *e, uint64_t now_us);
 static void entry_confirm(struct net *net, struct arp_entry *e, const uint8_t *mac, uint64_t now_us);
+static void entry_doubt(struct net *net, struct arp_entry *e, uint64_t now_us);
 
 void arp_in(struct net *net, struct pkt *p, uint64_t now_us)
 {
@@ -113,7 +115,7 @@ static void announce(struct net *net, uint64_t now_us)
 			msg_send(net, i, ARP_REQUEST, net->port[i].own[k].addr, net->port[i].own[k].addr, NULL, broadcast, now_us);
 }
 
-/* Tell the connections whose packets waited here, as a router's host-unreachable would. */
+/* Tell the connection whose packet waited here, as a router's host-unreachable would. */
 static void report_failed(struct net *net, const struct pkt *p)
 {
 	const uint8_t *ip = p->data + p->l3_off, *l4 = p->data + p->l4_off;
@@ -129,27 +131,33 @@ static void report_failed(struct net *net, const struct pkt *p)
 		.seq = get32(l4 + 4),
 		.type = ICMP_UNREACHABLE,
 		.code = 1,
+		.own = true,
 	};
 	net->icmp_error(net->icmp_error_arg, &e);
 }
 
-static void fail(struct net *net, struct arp_entry *e, uint64_t now_us)
+static void drop_waiting(struct net *net, struct arp_entry *e)
 {
 	struct pkt *p, *waiting = NULL, **tail = &waiting;
 
-	COUNT(net->stats, ARP_FAILED);
-	while ((p = arp_queue_get(net->arp, e))) {
+	while ((p = arp_queue_get(net->arp, e))) { /* first: who is told may send */
 		*tail = p;
 		tail = &p->next;
 	}
-	arp_entry_move(net->arp, e, ARP_FAILED);
-	e->when_us = now_us + ARP_NEGATIVE_US;
 	while ((p = waiting)) {
 		waiting = p->next;
 		COUNT(net->stats, ARP_QUEUE_DROP);
 		report_failed(net, p);
 		nic_free(p);
 	}
+}
+
+static void fail(struct net *net, struct arp_entry *e, uint64_t now_us)
+{
+	COUNT(net->stats, ARP_FAILED);
+	arp_entry_move(net->arp, e, ARP_FAILED);
+	e->when_us = now_us + ARP_NEGATIVE_US;
+	drop_waiting(net, e);
 }
 
 static void entry_due(struct net *net, struct arp_entry *e, uint64_t now_us)
@@ -183,8 +191,12 @@ static void failed_due(struct net *net, uint64_t now_us)
 {
 	struct arp_list *l = &net->arp->list[ARP_FAILED];
 
-	while (!TAILQ_EMPTY(l) && TAILQ_FIRST(l)->when_us <= now_us)
-		arp_entry_free(net, TAILQ_FIRST(l));
+	while (!TAILQ_EMPTY(l) && TAILQ_FIRST(l)->when_us <= now_us) {
+		struct arp_entry *e = TAILQ_FIRST(l);
+
+		drop_waiting(net, e);
+		arp_entry_free(net, e);
+	}
 	if (!TAILQ_EMPTY(l) && TAILQ_FIRST(l)->when_us < net->arp->next_us)
 		net->arp->next_us = TAILQ_FIRST(l)->when_us;
 }
@@ -247,7 +259,11 @@ static void msg_learn(struct net *net, const struct pkt *p, const struct arp_msg
 	e = *arp_find(net, p->port, m->spa);
 	if (!e && m->op == ARP_REQUEST && ip4_is_own(net, p->port, m->tpa) && is_on_link(net, p->port, m->spa))
 		e = arp_entry_new(net, p->port, m->spa, false);
-	if (e)
+	if (!e)
+		return;
+	if ((e->state == ARP_KNOWN || e->state == ARP_PROBING) && memcmp(e->mac, m->sha, sizeof(e->mac)) != 0)
+		entry_doubt(net, e, now_us);
+	else
 		entry_confirm(net, e, m->sha, now_us);
 }
 
@@ -321,4 +337,24 @@ static void entry_confirm(struct net *net, struct arp_entry *e, const uint8_t *m
 	arp_entry_move(net->arp, e, ARP_KNOWN);
 	while ((p = arp_queue_get(net->arp, e)))
 		eth_out(net, p, e->mac, ETH_TYPE_IP4, now_us);
+}
+
+/* Another claims its address: ask the one that we know, once a second at most (RFC 1122, 2.3.2.1). */
+static void entry_doubt(struct net *net, struct arp_entry *e, uint64_t now_us)
+{
+	struct arp *a = net->arp;
+	uint64_t at_us = e->when_us + ARP_PROBE_WAIT_US;
+
+	COUNT(net->stats, ARP_MOVED);
+	if (e->state == ARP_PROBING || a->count[ARP_PROBING] >= ARP_BUSY_MAX)
+		return;
+	arp_entry_move(a, e, ARP_PROBING);
+	e->tries = 0;
+	if (at_us <= now_us) {
+		ask(net, e, now_us);
+		return;
+	}
+	e->when_us = at_us;
+	if (at_us < a->next_us)
+		a->next_us = at_us;
 }

@@ -121,7 +121,7 @@ void arp_queue_put(struct net *net, struct arp_entry *e, struct pkt *p)
 {
 	struct arp *a = net->arp;
 
-	if (e->state == ARP_FAILED || (a->queued >= ARP_QUEUED_MAX && e->queued == 0)) {
+	if (a->queued >= ARP_QUEUED_MAX && e->queued == 0) {
 		COUNT(net->stats, ARP_QUEUE_DROP);
 		nic_free(p);
 		return;

@@ -66,13 +66,15 @@ struct net_conf {
 
 struct net;
 
-/* What TCP is told about a sent segment that came back in an ICMP error (RFC 1122 4.2.3.9, 1191, 5927). */
+/* What TCP is told about a sent segment that came back in an ICMP error (RFC 1122 4.2.3.9, 1191, 5927), or that could not be
+ * sent because its next hop does not answer. */
 struct net_icmp_error {
 	struct ipaddr src, dst; /* of the packet we sent */
 	uint16_t sport, dport;
 	uint32_t seq;
 	uint8_t type, code;
 	uint16_t mtu; /* for fragmentation needed; 0 when the router did not say */
+	bool own;     /* we found out ourselves: true, while a message may be forged */
 };
 typedef void (*net_icmp_error_fn)(void *arg, const struct net_icmp_error *e);
 

@@ -28,7 +28,7 @@ void tcp_icmp_error(void *arg, const struct net_icmp_error *e)
 		return;
 	}
 	/* what a connection under way is told, an attacker may have written: only a failing open believes it */
-	if ((c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) && is_hard(e->code))
+	if ((c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) && (e->own || is_hard(e->code)))
 		conn_end(tcp, c, errno_of(e->code));
 	else
 		c->soft_err = (int16_t)errno_of(e->code);

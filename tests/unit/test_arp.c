@@ -131,8 +131,8 @@ START_TEST(remembers_a_failure_for_a_moment)
 	ck_assert_uint_eq(stats.n[CNT_ARP_FAILED], 1);
 	send_mark(PEER, 2);
 	out_nothing();
-	ck_assert_uint_eq(stats.n[CNT_ARP_QUEUE_DROP], 2);
 	tick_to(T0 + 8000000);
+	ck_assert_uint_eq(stats.n[CNT_ARP_QUEUE_DROP], 2);
 	send_mark(PEER, 3);
 	out_arp(1, all_ones, OURS, PEER);
 }
@@ -143,32 +143,56 @@ START_TEST(late_answer_ends_a_failure)
 	send_mark(PEER, 1);
 	tick_to(T0 + 4200000);
 	drain();
+	send_mark(PEER, 2); /* it waits all the same */
 	in_arp(2, mac_a, PEER, OURS);
-	send_mark(PEER, 2);
 	expect_mark(2, mac_a);
+	send_mark(PEER, 3);
+	expect_mark(3, mac_a);
 }
 END_TEST
 
-START_TEST(tells_tcp_of_a_failure)
+static void send_segment(uint16_t sport)
 {
 	struct ipaddr to = from_ip4(PEER), from = from_ip4(OURS);
-	struct pkt *p;
 	uint8_t *ip;
+	struct pkt *p = net_alloc(net, &to, 40, &ip);
+
+	net_ip_header(net, ip, &from, &to, PROTO_TCP, 40, 0, 0);
+	tcp_put(ip + 20, OURS, PEER, sport, 80, 0);
+	net_send(net, p, now);
+}
+
+START_TEST(tells_tcp_of_a_failure)
+{
+	struct ipaddr from = from_ip4(OURS);
 
 	errors = 0;
 	net_on_icmp_error(net, note_error, NULL);
-	p = net_alloc(net, &to, 40, &ip);
-	net_ip_header(net, ip, &from, &to, PROTO_TCP, 40, 0, 0);
-	tcp_put(ip + 20, OURS, PEER, 5000, 80, 0);
-	net_send(net, p, now);
+	send_segment(5000);
 	tick_to(T0 + 4200000);
 	ck_assert_uint_eq(errors, 1);
+	ck_assert(last_error.own);
 	ck_assert_uint_eq(last_error.type, 3);
 	ck_assert_uint_eq(last_error.code, 1);
 	ck_assert_uint_eq(last_error.sport, 5000);
 	ck_assert_uint_eq(last_error.dport, 80);
 	ck_assert_uint_eq(last_error.seq, 1000);
 	ck_assert(memcmp(&last_error.src, &from, sizeof(from)) == 0);
+}
+END_TEST
+
+/* What is sent while nobody is asked again hears of it too, soon. */
+START_TEST(tells_tcp_of_a_remembered_failure)
+{
+	errors = 0;
+	net_on_icmp_error(net, note_error, NULL);
+	send_segment(5000);
+	tick_to(T0 + 4200000);
+	send_segment(5001);
+	ck_assert_uint_eq(errors, 1);
+	tick_to(T0 + 6200000);
+	ck_assert_uint_eq(errors, 2);
+	ck_assert_uint_eq(last_error.sport, 5001);
 }
 END_TEST
 
@@ -195,11 +219,45 @@ START_TEST(unasked_replies_make_no_entry)
 }
 END_TEST
 
-START_TEST(gratuitous_changes_a_known_one)
+START_TEST(nobody_takes_the_place_of_one_that_answers)
 {
 	know(PEER, mac_a);
+	tick_to(T0 + 2000000);
+	for (unsigned i = 0; i < 3; i++) {
+		in_arp(i % 2 + 1, mac_b, PEER, PEER); /* the second and third while the first is looked into */
+		if (i == 0)
+			out_arp(1, mac_a, OURS, PEER);
+		send_mark(PEER, 1);
+		expect_mark(1, mac_a);
+	}
+	in_arp(2, mac_a, PEER, OURS);
+	in_arp(2, mac_b, PEER, OURS); /* not asked again at once */
+	tick_to(now + 900000);
+	out_nothing();
+	send_mark(PEER, 2);
+	expect_mark(2, mac_a);
+	tick_to(now + 200000);
+	out_arp(1, mac_a, OURS, PEER);
+	in_arp(2, mac_a, PEER, OURS);
+	tick_to(now + 5000000);
+	send_mark(PEER, 3);
+	expect_mark(3, mac_a);
+	ck_assert_uint_eq(stats.n[CNT_ARP_MOVED], 4);
+}
+END_TEST
+
+START_TEST(a_neighbour_that_has_moved_is_found_again)
+{
+	know(PEER, mac_a);
+	tick_to(T0 + 2000000);
 	in_arp(1, mac_b, PEER, PEER);
+	out_arp(1, mac_a, OURS, PEER);
+	tick_to(now + 1100000);
+	out_arp(1, mac_a, OURS, PEER);
+	tick_to(now + 1100000);
 	send_mark(PEER, 1);
+	out_arp(1, all_ones, OURS, PEER);
+	in_arp(2, mac_b, PEER, OURS);
 	expect_mark(1, mac_b);
 }
 END_TEST
@@ -368,9 +426,11 @@ SUITE_BEGIN("arp")
 	TEST(remembers_a_failure_for_a_moment)
 	TEST(late_answer_ends_a_failure)
 	TEST(tells_tcp_of_a_failure)
+	TEST(tells_tcp_of_a_remembered_failure)
 	TEST(queue_keeps_the_latest)
 	TEST(unasked_replies_make_no_entry)
-	TEST(gratuitous_changes_a_known_one)
+	TEST(nobody_takes_the_place_of_one_that_answers)
+	TEST(a_neighbour_that_has_moved_is_found_again)
 	TEST(request_for_us_makes_an_entry_on_link_only)
 	TEST(aged_neighbour_is_polled_and_used)
 	TEST(silent_aged_neighbour_is_forgotten)

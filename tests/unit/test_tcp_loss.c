@@ -490,6 +490,23 @@ START_TEST(test_icmp_syn_sent)
 }
 END_TEST
 
+/* The next hop does not answer: nobody can have forged that, so the open need not wait for its last SYN. */
+START_TEST(test_next_hop_silent)
+{
+	struct net_icmp_error e = { .src = ip4(1), .dst = ip4(2), .type = 3, .code = 1, .own = true };
+
+	connecting();
+	e.sport = T.conn->lport;
+	e.dport = T.conn->pport;
+	e.seq = T.iss;
+	tcp_icmp_error(T.h.tcp, &e);
+	settle();
+	expect_state(TCP_CLOSED);
+	ck_assert_int_eq(T.c->err, EHOSTUNREACH);
+	trace_end();
+}
+END_TEST
+
 /* No frame could be had: the timer tries again, nothing is lost. */
 START_TEST(test_no_buffer)
 {
@@ -531,6 +548,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_frag_needed);
 	tcase_add_test(tc, test_icmp_established);
 	tcase_add_test(tc, test_icmp_syn_sent);
+	tcase_add_test(tc, test_next_hop_silent);
 	tcase_add_test(tc, test_no_buffer);
 }
 
