@@ -129,9 +129,9 @@ static __attribute__((noinline)) void in_steps(struct tcp *tcp, struct tcp_conn 
 		return;
 	if ((s->flags & SEG_ACK) == 0)
 		return;
-	note_timestamp(tcp, c, s);
 	if (check_ack(tcp, c, s) == DROP) /* fifth */
 		return;
+	note_timestamp(tcp, c, s); /* not from one whose ACK was a guess */
 	c->heard_us = tcp->now_us;
 	note_urgent(tcp, c, s);  /* sixth */
 	text_take(tcp, c, s);    /* seventh and eighth */

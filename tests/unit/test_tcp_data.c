@@ -427,6 +427,21 @@ START_TEST(test_ts_recent_rule)
 }
 END_TEST
 
+/* Nor of one that acknowledges what was never sent: its guess would shut out all that follows (PAWS). */
+START_TEST(test_ts_of_a_bad_ack)
+{
+	stamped();
+	T.peer_ts = 2000000000;
+	send(A, .seq = 1, .ack = 5000, .len = 10);
+	expect(A, .ack = 1);
+	ck_assert_uint_eq(T.opts.ts_ecr, 5000);
+	T.peer_ts = 5001;
+	send(A, .seq = 1, .ack = 1, .len = 10);
+	ck_assert_uint_eq(view().rx_end, 10);
+	trace_end();
+}
+END_TEST
+
 /* --- The owner's side */
 START_TEST(test_memory_follows_the_flow)
 {
@@ -665,6 +680,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_paws_ages);
 	tcase_add_test(tc, test_missing_timestamp);
 	tcase_add_test(tc, test_ts_recent_rule);
+	tcase_add_test(tc, test_ts_of_a_bad_ack);
 	tcase_add_test(tc, test_memory_follows_the_flow);
 	tcase_add_test(tc, test_tx_chunks_are_let_go);
 	tcase_add_test(tc, test_no_memory);
