@@ -277,7 +277,7 @@ void conn_set_mss(struct tcp_conn *c)
 		mss = c->mss_peer;
 	if (c->mss_max != 0 && c->mss_max < mss)
 		mss = c->mss_max;
-	c->mss = mss > opts + 8 ? (uint16_t)(mss - opts) : 8; /* a peer's MSS of nothing must not stop us */
+	c->mss = (uint16_t)((mss > MSS_MIN ? mss : MSS_MIN) - opts);
 }
 
 static void count_move(struct tcp *tcp, const struct tcp_conn *c, enum tcp_state to)

@@ -31,6 +31,7 @@ enum {
 	PORT_COUNTERS = 256,   /* RFC 6056, 3.3.4 */
 	EVICT_SLACK = 256,     /* slots kept for connections that replace a TIME-WAIT one */
 	MTU_MIN = 296,         /* no ICMP message makes it smaller */
+	MSS_MIN = 48,          /* no peer makes it smaller: a frame for each few bytes would cost us far more than the peer */
 	CHALLENGES = 10,       /* challenge ACKs of one connection in CHALLENGE_MS (RFC 5961, section 10) */
 	CHALLENGE_MS = 5000,
 	CHALLENGES_ALL = 1000, /* of the engine in one second */
