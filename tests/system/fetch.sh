@@ -25,14 +25,25 @@ download()
 
 nginx_counted() { [ "$(grep -c '" 200 ' "$T/nginx/access.log")" = "$1" ]; }
 
+# A neighbour that does not exist: not the time that all the SYNs would take.
+told_unreachable()
+{
+	local rc=0
+	reap lost || rc=$?
+	cat "$T/lost.log"
+	[ "$rc" != 0 ] && grep -qi 'no route to host' "$T/lost.log"
+}
+
 net_up
 www_make 1B 64K 1M 100M
 nginx_start
 stackd_start
 
+app lost timeout 20 "$T/bin/fetch" "http://${KERNEL_IP%.*}.77/64K"
 check "1,000 of 64 KiB in turn" download 64K 1000 1
 check "1,000 of 64 KiB, 100 at a time" download 64K 1000 100
 check "100 of 1 MiB, 100 at a time" download 1M 100 100
 check "one byte" download 1B 1 1
 check "100 MiB" download 100M 1 1
+check "a silent neighbour is unreachable" told_unreachable
 finish
