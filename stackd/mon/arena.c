@@ -139,7 +139,7 @@ uint32_t arena_open(struct arena *a, uint64_t serial, uint64_t born_us)
 		r->side[i] = (struct stream){
 			.data = { MON_NONE, MON_NONE },
 			.index = { MON_NONE, MON_NONE },
-			.gen = r->side[i].gen + 1,
+			.gen = r->side[i].gen,
 		};
 		new.side[i].state = MON_STATE_NONE;
 		memset(new.side[i].where, 0xff, sizeof(new.side[i].where));

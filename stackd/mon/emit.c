@@ -199,9 +199,47 @@ int mon_emit(struct mon *m, struct mon_pass *ps, struct mon_flow *f, unsigned sl
 	return 0;
 }
 
+void mon_want_again(struct mon *m)
+{
+	memset(m->want, 0, sizeof(m->want));
+	for (unsigned i = 0; i < m->chained; i++) {
+		const struct mon_slot *s = &m->slot[m->chain[i]];
+
+		for (unsigned h = 0; h < MON_HOOKS; h++) {
+			for (unsigned bits = s->mask[h]; bits != 0; bits &= bits - 1)
+				m->want[h][__builtin_ctz(bits)] |= (uint64_t)1 << m->chain[i];
+		}
+	}
+}
+
+void mon_count_skipped(struct mon *m)
+{
+	for (uint64_t left = m->slots; left != 0; left &= left - 1) {
+		unsigned slot = (unsigned)__builtin_ctzll(left);
+
+		m->slot[slot].lane->offered += m->skipped[slot];
+		m->slot[slot].lane->filtered += m->skipped[slot];
+		m->skipped[slot] = 0;
+	}
+}
+
+/* Most rounds interest few sockets: the others cost a count each.  Returns those that want it. */
+static uint64_t wanting(struct mon *m, uint64_t slots, uint16_t events, uint8_t hook)
+{
+	uint64_t want = 0;
+
+	for (unsigned bits = events; bits != 0; bits &= bits - 1)
+		want |= m->want[hook][__builtin_ctz(bits)];
+	for (uint64_t skip = slots & ~want; skip != 0; skip &= skip - 1)
+		m->skipped[__builtin_ctzll(skip)]++;
+	return slots & want;
+}
+
 void mon_emit_all(struct mon *m, struct mon_pass *ps, struct mon_flow *f, uint64_t slots, uint16_t events, uint8_t hook,
 		  uint8_t side, uint16_t flags, bool reverse)
 {
+	if (f == NULL || f->overs == NULL)
+		slots = wanting(m, slots, events, hook);
 	for (unsigned i = 0; i < m->chained && slots != 0; i++) {
 		unsigned slot = m->chain[reverse ? m->chained - 1 - i : i];
 		uint16_t more = flags, want;

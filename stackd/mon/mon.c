@@ -865,6 +865,7 @@ void mon_settle(struct mon *m, uint64_t now_us)
 		f->dirty = false;
 		mon_emit_news(m, f);
 	}
+	mon_count_skipped(m);
 	(void)mon_order_step(m);
 	for (unsigned i = 0; i < m->rooms; i++) {
 		struct mon_lane *l = m->room[i].lane;

@@ -68,6 +68,7 @@ static void order_sock(struct mon *m, struct mon_order *o)
 	for (unsigned h = 0; h < MON_HOOKS; h++)
 		m->slot[i].mask[h] = o->conf.events[h] & EVENTS_ALL;
 	m->slot[i].flags = o->conf.flags;
+	mon_want_again(m);
 	m->slot[i].changed_us = m->now_us;
 }
 
@@ -96,6 +97,7 @@ static void slots_mute(struct mon *m, uint64_t slots)
 			m->chain[kept++] = m->chain[i];
 	}
 	m->chained = kept;
+	mon_want_again(m);
 	m->stream_slots &= ~slots;
 	m->raw_slots &= ~slots;
 	m->inline_slots &= ~slots;
@@ -103,6 +105,7 @@ static void slots_mute(struct mon *m, uint64_t slots)
 
 static void slots_free(struct mon *m, struct mon_lane *l, uint64_t slots)
 {
+	mon_count_skipped(m);
 	for (unsigned i = 0; i < MON_SLOTS_MAX; i++) {
 		if ((slots >> i & 1) != 0)
 			m->slot[i] = (struct mon_slot){ 0 };

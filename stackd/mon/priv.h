@@ -114,6 +114,8 @@ struct mon {
 	struct mon_slot slot[MON_SLOTS_MAX];
 	uint64_t slots, stream_slots, raw_slots, inline_slots;
 	uint8_t chain[MON_SLOTS_MAX]; /* slots in the order of registration */
+	uint64_t want[MON_HOOKS][16];    /* slots whose mask has this event, by its bit */
+	uint64_t skipped[MON_SLOTS_MAX]; /* rounds offered and not wanted since the lanes were told */
 	unsigned chained;
 	uint32_t regs; /* numbers given */
 	struct mon_room *room;    /* LANES_MAX */
@@ -155,6 +157,10 @@ int mon_emit(struct mon *m, struct mon_pass *ps, struct mon_flow *f, unsigned sl
 /* The round for all of `slots` that want it, in the chain's order for `side` as sender. */
 void mon_emit_all(struct mon *m, struct mon_pass *ps, struct mon_flow *f, uint64_t slots, uint16_t events, uint8_t hook,
 		  uint8_t side, uint16_t flags, bool reverse);
+/* The masks have changed. */
+void mon_want_again(struct mon *m);
+/* Lanes' counters of rounds that they did not want. */
+void mon_count_skipped(struct mon *m);
 void mon_emit_news(struct mon *m, struct mon_flow *f);
 /* changed: bit per side whose state the end has changed */
 void mon_emit_end(struct mon *m, struct mon_flow *f, unsigned changed);

@@ -358,6 +358,7 @@ static void forget(unsigned i)
 
 static void conservation(void)
 {
+	mon_settle(mon, now);
 	for (unsigned i = 0; i < lanes; i++)
 		ck_assert_uint_eq(lane[i]->offered, lane[i]->delivered + lane[i]->filtered + lane[i]->lost);
 }
