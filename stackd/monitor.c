@@ -27,7 +27,7 @@ void monitor_free(struct monitor *m)
 	for (unsigned e = 0; e < m->client->ctl->cores; e++)
 		mon_lane_destroy(m->lane[e]);
 	while (m->filters > 0)
-		mon_filter_free(m->filter[--m->filters]);
+		mon_filter_free(m->filter[--m->filters].filter);
 	m->client->ctl->mon_slots -= m->slots;
 	monitor_group_part(m->client->ctl, m->group);
 	for (unsigned i = 0; i < 2; i++) {

@@ -16,6 +16,7 @@
 enum {
 	MONITOR_REQUESTS_MAX = 64, /* of one client, under way */
 	MONITOR_FILTERS_MAX = MON_SOCKS_MAX * 3 + MONITOR_REQUESTS_MAX,
+	MONITOR_INSNS_MAX = 2 * MON_FILTER_MAX, /* of all filters of a context: every packet may have to pass all of them */
 };
 
 /* Monitors of equal scope.  There is one for each scope that the configuration names, made when the first context joins. */
@@ -67,6 +68,11 @@ struct monitor_share {
 	unsigned index, count;
 };
 
+struct monitor_filter {
+	struct mon_filter *filter;
+	unsigned insns;
+};
+
 /* What a context that monitors has besides. */
 struct monitor {
 	struct client *client;
@@ -79,7 +85,7 @@ struct monitor {
 	struct monitor_sock sock[MON_SOCKS_MAX];
 	unsigned slots; /* monitor sockets that engines have of it, closing ones included */
 	struct monitor_draft draft;
-	struct mon_filter *filter[MONITOR_FILTERS_MAX]; /* those that an engine may have */
+	struct monitor_filter filter[MONITOR_FILTERS_MAX]; /* those that an engine may have */
 	unsigned filters;
 	struct monitor_request *requests; /* under way */
 	struct monitor_request *leave;    /* made beforehand: leaving must not fail */

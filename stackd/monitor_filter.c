@@ -9,22 +9,20 @@
 
 #include "stackd/monitor.h"
 
-static int keep(struct monitor *m, struct mon_filter *f)
+/* Room for one more of so many instructions; one that is being replaced counts until it has come back. */
+static bool has_room(const struct monitor *m, unsigned insns)
 {
-	if (f == NULL)
-		return 0;
-	if (m->filters == MONITOR_FILTERS_MAX)
-		return -ENOMEM;
-	m->filter[m->filters++] = f;
-	return 0;
+	for (unsigned i = 0; i < m->filters; i++)
+		insns += m->filter[i].insns;
+	return m->filters < MONITOR_FILTERS_MAX && insns <= MONITOR_INSNS_MAX;
 }
 
 void monitor_filter_drop(struct monitor *m, const struct mon_filter *f)
 {
 	for (unsigned i = 0; f != NULL && i < m->filters; i++) {
-		if (m->filter[i] != f)
+		if (m->filter[i].filter != f)
 			continue;
-		mon_filter_free(m->filter[i]);
+		mon_filter_free(m->filter[i].filter);
 		m->filter[i] = m->filter[--m->filters];
 		return;
 	}
@@ -61,16 +59,17 @@ static int draft_add(struct monitor_draft *d, const struct ctl_mon_filter *p)
 	return 0;
 }
 
-static int filter_set(struct client *c, uint32_t id, uint16_t sock, uint16_t which, struct mon_filter *f)
+/* f NULL: none.  0 or an errno. */
+static int filter_set(struct client *c, uint32_t id, uint16_t sock, uint16_t which, struct mon_filter *f, unsigned insns)
 {
 	struct monitor_request *r = monitor_request_new(c->monitor, c, id, MON_ORDER_FILTER);
 
-	if (r == NULL || keep(c->monitor, f) != 0) {
-		if (r != NULL)
-			monitor_request_free(r);
+	if (r == NULL) {
 		mon_filter_free(f);
 		return ENOMEM;
 	}
+	if (f != NULL)
+		c->monitor->filter[c->monitor->filters++] = (struct monitor_filter){ f, insns };
 	for (unsigned e = 0; e < c->ctl->cores; e++) {
 		r->errand[e].order.sock = sock;
 		r->errand[e].order.which = which;
@@ -85,11 +84,16 @@ static int draft_set(struct client *c, uint32_t id)
 {
 	struct monitor_draft *d = &c->monitor->draft;
 	uint16_t sock = d->sock, which = d->which;
-	struct mon_filter *f = mon_filter_make(d->insn, d->total);
-	int err = f != NULL ? 0 : errno;
+	unsigned insns = d->total;
+	struct mon_filter *f = NULL;
+	int err = has_room(c->monitor, insns) ? 0 : ENOMEM;
 
+	if (err == 0) {
+		f = mon_filter_make(d->insn, insns);
+		err = f != NULL ? 0 : errno;
+	}
 	monitor_draft_drop(d);
-	return err != 0 ? err : filter_set(c, id, sock, which, f);
+	return err != 0 ? err : filter_set(c, id, sock, which, f, insns);
 }
 
 void monitor_filter(struct client *c, const struct ctl_msg *msg)
@@ -102,7 +106,7 @@ void monitor_filter(struct client *c, const struct ctl_msg *msg)
 	} else if (p->which > MON_FILTER_RAW || p->total > MON_FILTER_MAX) {
 		err = EINVAL;
 	} else if (p->total == 0) {
-		err = filter_set(c, msg->head.id, p->sock, p->which, NULL);
+		err = filter_set(c, msg->head.id, p->sock, p->which, NULL, 0);
 		if (err == 0)
 			return;
 	} else {

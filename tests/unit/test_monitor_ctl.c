@@ -530,6 +530,41 @@ START_TEST(test_filter_of_nothing)
 }
 END_TEST
 
+static int ask_whole(int s, uint16_t which, unsigned total)
+{
+	int err = 0;
+
+	for (unsigned at = 0; at < total && err == 0; at += 96) {
+		struct ctl_mon_filter f = piece_of(at, total - at < 96 ? total - at : 96, total);
+
+		f.which = which;
+		say(s, CTL_MON_FILTER, &f, sizeof(f));
+		expect(s, CTL_REPLY);
+		err = got.reply.err;
+	}
+	return err;
+}
+
+/* Every packet may have to pass all filters of a context, so all of them together are bounded. */
+START_TEST(test_filters_longer_than_packets_wait)
+{
+	int s = with_socket();
+
+	program_make(MON_FILTER_MAX);
+	ck_assert_int_eq(ask_whole(s, MON_FILTER_RAW, MON_FILTER_MAX), 0);
+	ck_assert_int_eq(ask_whole(s, MON_FILTER_RAW, MON_FILTER_MAX), 0); /* in its place */
+	ck_assert_int_eq(ask_whole(s, MON_FILTER_SYN, MON_FILTER_MAX), 0);
+	program_make(2);
+	ck_assert_int_eq(ask_whole(s, MON_FILTER_ORPHAN, 2), ENOMEM);
+	ck_assert_uint_eq(newest()->monitor->filters, 2);
+	ck_assert_ptr_null(filter_of(0, MON_FILTER_ORPHAN));
+	ask_piece(s, 0, 0, 0, 0);
+	ck_assert_int_eq(ask_whole(s, MON_FILTER_ORPHAN, 2), 0);
+	close(s);
+	nobody_is_left();
+}
+END_TEST
+
 /* Pieces of two filters in turns are no filter; one that never ends is forgotten with its socket, or its client. */
 START_TEST(test_filter_never_finished)
 {
@@ -1041,6 +1076,7 @@ int main(void)
 	tcase_add_loop_test(t, test_filter_in_pieces, 0, 7);
 	tcase_add_loop_test(t, test_filter_pieces_that_do_not_fit, 0, 12);
 	tcase_add_test(t, test_filter_of_nothing);
+	tcase_add_test(t, test_filters_longer_than_packets_wait);
 	tcase_add_test(t, test_filter_never_finished);
 	tcase_add_loop_test(t, test_filters_under_way, 0, 3);
 	tcase_add_test(t, test_equal_scopes_share);
