@@ -5,7 +5,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -35,6 +34,7 @@ enum {
 	RECLAIM_SLEEP_US = 1000, /* between looks at a lane that drains */
 	FULL_SLEEP_US = 2000,    /* between looks at a lane whose event ring was full */
 	REPLAY_SLEEP_US = 100,   /* between looks whether a replay may go on */
+	REPLAY_WAIT_US = 10000,  /* and whether it may begin */
 };
 
 struct core {
@@ -490,7 +490,7 @@ static uint64_t next_us(struct core *core)
 		uint64_t t = nic_next_us(core->nic[i], core->index, core->now_us);
 
 		if (t <= core->now_us && core->conf.conf->port[i].mode == CONF_REPLAY)
-			t = core->now_us + REPLAY_SLEEP_US; /* it was ready, and may not go on yet */
+			t = core->now_us + (core->replaying ? REPLAY_SLEEP_US : REPLAY_WAIT_US); /* ready, but it may not */
 		if (t < next)
 			next = t;
 	}
@@ -672,7 +672,7 @@ static void on_send(void *arg, struct pkt *p)
 {
 	struct core *core = arg;
 
-	if (p->proto == IPPROTO_TCP && mon_wanted(core->mon))
+	if (mon_wanted(core->mon))
 		mon_watch(core->mon, p, core->now_us);
 }
 

@@ -4,7 +4,7 @@
 
 dist_noinst_SCRIPTS += tests/system/run-all tests/system/fault.sh tests/system/fetch.sh tests/system/idle.sh \
 	tests/system/neighbours.sh tests/system/reuseport.sh tests/system/restart.sh tests/system/scan.sh tests/system/transfer.sh \
-	tests/system/wire.sh tests/system/wire.py
+	tests/system/watch.sh tests/system/wire.sh tests/system/wire.py
 dist_noinst_SCRIPTS += tests/system/demo.sh tests/system/lib.sh
 EXTRA_DIST += tests/system/wrk.lua
 
