@@ -75,7 +75,7 @@ static int bind_one(struct client *c, const struct ctl_bind *b, struct client_po
 	struct tcp_owner *owner[SHM_ENGINES_MAX];
 	struct listen_who who = { c->id, b->cookie, c->cred.pid, c->cred.uid, c->home, owner };
 	struct ipaddr addr = b->addr;
-	struct client_port *p = calloc(1, sizeof(*p));
+	struct client_port *p = calloc(1, sizeof(*p) + c->ctl->cores * sizeof(p->out[0]));
 
 	if (p == NULL)
 		return ENOMEM;
@@ -121,12 +121,10 @@ void client_listen(struct client *c, const struct ctl_msg *m)
 /* Out of the table now, out of every engine soon. */
 static void port_out(struct client *c, struct client_port *p)
 {
-	struct mail out = { .kind = MAIL_LISTENER_OUT, .listener = p->listener };
-
 	listen_remove(c->ctl->listeners, p->listener);
 	for (unsigned e = 0; e < c->ctl->cores; e++) {
-		while (core_send(c->ctl->core[e], &out) != 0)
-			;
+		p->out[e] = (struct mail){ .kind = MAIL_LISTENER_OUT, .listener = p->listener };
+		core_post(c->ctl->core[e], &p->out[e]);
 		p->waiting++;
 	}
 }

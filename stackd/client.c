@@ -352,7 +352,6 @@ void client_maybe_gone(struct client *c)
 void client_leave(struct client *c, const char *text)
 {
 	struct ctl_refused why = { .err = ECONNABORTED };
-	struct mail drop = { .kind = MAIL_LANE_DROP };
 
 	if (c->state == CLIENT_LEAVING || c->state == CLIENT_GONE)
 		return;
@@ -370,10 +369,9 @@ void client_leave(struct client *c, const char *text)
 	client_unbind_all(c);
 	monitor_leave(c);
 	for (unsigned e = 0; e < c->lanes_given; e++) { /* the others are free as soon as we are */
-		drop.lane = c->lane[e];
-		drop.lane->dn->detached = 1;
-		while (core_send(c->ctl->core[e], &drop) != 0)
-			;
+		c->lane[e]->dn->detached = 1;
+		c->drop[e] = (struct mail){ .kind = MAIL_LANE_DROP, .lane = c->lane[e] };
+		core_post(c->ctl->core[e], &c->drop[e]);
 	}
 	shown_client(c);
 	client_maybe_gone(c);

@@ -75,12 +75,12 @@ struct core {
 
 /* --- Mail ---------------------------------------------------------------------------------------------------------------- */
 
-static void tell_control(struct core *core, enum mail_kind kind, struct lane *l, struct listener *listener)
+/* A letter of the control thread's goes back to it. */
+static void answer(struct core *core, struct mail *letter, enum mail_kind kind)
 {
-	struct mail m = { .kind = kind, .engine = core->index, .lane = l, .listener = listener };
-
-	while (mail_send(core->conf.to_control, &m) != 0)
-		sched_yield(); /* a few dozen bytes: nothing else can go on without them either */
+	letter->kind = kind;
+	letter->engine = core->index;
+	mail_post(core->conf.to_control, letter);
 }
 
 /* There is room: the control thread bounds contexts by max_clients, and counts one until its lanes are gone. */
@@ -105,11 +105,11 @@ static void segment_add(struct core *core, const struct mail *m)
 		log_warn("core", "engine %u: a payload segment could not be added", core->index);
 }
 
-static void listener_out(struct core *core, struct listener *l)
+static void listener_out(struct core *core, const struct mail *m)
 {
-	while (tcp_listener_gone(core->tcp, l, RESET_BUDGET) == RESET_BUDGET)
+	while (tcp_listener_gone(core->tcp, m->listener, RESET_BUDGET) == RESET_BUDGET)
 		;
-	tell_control(core, MAIL_LISTENER_DONE, NULL, l);
+	answer(core, m->back, MAIL_LISTENER_DONE);
 }
 
 static unsigned receive(struct core *core);
@@ -128,21 +128,15 @@ static void monitor_order(struct core *core, struct mon_order *o)
 static void on_order_done(void *arg, struct mon_order *o)
 {
 	struct core *core = arg;
-	struct mail m = { .kind = MAIL_MON_DONE, .engine = core->index, .order = o };
 
 	if (o->kind == MON_ORDER_LEAVE)
 		idle_del(&core->idle, o->lane->doorbell_fd);
-	while (mail_send(core->conf.to_control, &m) != 0)
-		sched_yield();
+	answer(core, o->letter, MAIL_MON_DONE);
 }
 
 static void on_lane_bad(void *arg, struct mon_lane *l)
 {
-	struct core *core = arg;
-	struct mail m = { .kind = MAIL_MON_BAD, .engine = core->index, .mon_lane = l };
-
-	while (mail_send(core->conf.to_control, &m) != 0)
-		sched_yield();
+	answer(arg, l->letter, MAIL_MON_BAD);
 }
 
 static void mail_one(struct core *core, const struct mail *m)
@@ -152,6 +146,7 @@ static void mail_one(struct core *core, const struct mail *m)
 		lane_add(core, m->lane);
 		break;
 	case MAIL_LANE_DROP:
+		m->lane->letter = m->back;
 		lane_leave(m->lane);
 		break;
 	case MAIL_SEGMENT:
@@ -162,7 +157,7 @@ static void mail_one(struct core *core, const struct mail *m)
 		m->lane->seg_retry_us = core->now_us + SEGMENT_RETRY_US;
 		break;
 	case MAIL_LISTENER_OUT:
-		listener_out(core, m->listener);
+		listener_out(core, m);
 		break;
 	case MAIL_MON_ORDER:
 		monitor_order(core, m->order);
@@ -178,7 +173,7 @@ static void mail_one(struct core *core, const struct mail *m)
 
 static unsigned mail_in(struct core *core)
 {
-	struct mail *m;
+	struct mail m;
 	uint64_t bells;
 	unsigned n = 0;
 
@@ -186,11 +181,8 @@ static unsigned mail_in(struct core *core)
 		return 0;
 	if (read(core->inbox.bell_fd, &bells, sizeof(bells)) < 0)
 		bells = 0; /* rung and read before */
-	while ((m = mail_next(&core->inbox)) != NULL) {
-		mail_one(core, m);
-		free(m);
-		n++;
-	}
+	for (; mail_next(&core->inbox, &m); n++)
+		mail_one(core, &m);
 	return n;
 }
 
@@ -399,7 +391,17 @@ static void lane_remove(struct core *core, unsigned i)
 
 	idle_del(&core->idle, l->doorbell_fd);
 	core->lane[i] = core->lane[--core->lanes];
-	tell_control(core, MAIL_LANE_GONE, l, NULL);
+	answer(core, l->letter, MAIL_LANE_GONE);
+}
+
+static void lane_is_bad(struct core *core, struct lane *l)
+{
+	struct mail m = { .kind = MAIL_LANE_BAD, .engine = core->index, .lane = l };
+
+	if (mail_send(core->conf.to_control, &m) != 0)
+		return; /* in the next turn */
+	l->bad_told = true;
+	COUNT(core->stats, APP_DETACHED);
 }
 
 static void lanes_settle(struct core *core)
@@ -416,11 +418,8 @@ static void lanes_settle(struct core *core)
 		}
 		app_settle(&core->env, l);
 		lane_ask(core, l);
-		if (l->bad != NULL && !l->bad_told) {
-			l->bad_told = true;
-			COUNT(core->stats, APP_DETACHED);
-			tell_control(core, MAIL_LANE_BAD, l, NULL);
-		}
+		if (l->bad != NULL && !l->bad_told)
+			lane_is_bad(core, l);
 	}
 }
 
@@ -438,8 +437,8 @@ static void segments_return(struct core *core)
 		if (seg < 0)
 			continue;
 		m.index = (uint32_t)seg;
-		while (mail_send(core->conf.to_control, &m) != 0)
-			sched_yield();
+		if (mail_send(core->conf.to_control, &m) != 0)
+			(void)bytes_pool_add(&l->owner.rx, m.index, m.base); /* later, then; there is room for what was there */
 	}
 }
 
@@ -845,6 +844,11 @@ int core_start(struct core *core)
 int core_send(struct core *core, const struct mail *m)
 {
 	return mail_send(&core->inbox, m);
+}
+
+void core_post(struct core *core, struct mail *m)
+{
+	mail_post(&core->inbox, m);
 }
 
 void core_join(struct core *core)

@@ -50,6 +50,7 @@ struct mail {
 	struct mon_order *order;
 	struct mon_lane *mon_lane;
 	void *base;
+	struct mail *back; /* as read: the letter itself, when it was posted; NULL: a copy */
 };
 
 /* A queue of mail with its bell.  Many senders, one reader. */
@@ -65,8 +66,12 @@ void mailbox_fini(struct mailbox *b);
 /* Send a copy of m.  0 or -ENOMEM. */
 int mail_send(struct mailbox *b, const struct mail *m);
 
-/* The next one, to be freed by the caller, or NULL. */
-struct mail *mail_next(struct mailbox *b);
+/* Send m itself, which cannot fail: for what must not.  It lies in something that lives until it has been read; the reader may
+ * post it back as the answer. */
+void mail_post(struct mailbox *b, struct mail *m);
+
+/* The next one; false when there is none. */
+bool mail_next(struct mailbox *b, struct mail *m);
 
 struct core;
 
@@ -90,8 +95,9 @@ struct core *core_create(const struct core_conf *conf);
 /* Start its thread.  0 or -errno. */
 int core_start(struct core *core);
 
-/* Send mail to it; wakes it. */
+/* Send or post mail to it; wakes it. */
 int core_send(struct core *core, const struct mail *m);
+void core_post(struct core *core, struct mail *m);
 
 /* Wait for its thread to end (after MAIL_STOP), and free it. Accepts NULL. */
 void core_join(struct core *core);

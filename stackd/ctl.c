@@ -74,15 +74,13 @@ static void mail_one(struct ctl *ctl, const struct mail *m)
 
 static void on_mail(struct ctl *ctl, struct watch *w)
 {
-	struct mail *m;
+	struct mail m;
 	uint64_t bells;
 
 	if (read(w->fd, &bells, sizeof(bells)) < 0)
 		return;
-	while ((m = mail_next(&ctl->inbox)) != NULL) {
-		mail_one(ctl, m);
-		free(m);
-	}
+	while (mail_next(&ctl->inbox, &m))
+		mail_one(ctl, &m);
 }
 
 /* --- Signals, time, connections --------------------------------------------------------------------------------------------- */
@@ -278,8 +276,9 @@ static void watch_close(struct watch *w)
 
 void ctl_close(struct ctl *ctl)
 {
+	mailbox_fini(&ctl->inbox); /* first: letters lie in clients */
 	for (struct client *c = ctl->clients; c != NULL; c = c->next)
-		monitor_end(c); /* first: requests refer to clients */
+		monitor_end(c); /* before clients: requests refer to clients */
 	while (ctl->clients != NULL)
 		client_free(ctl->clients);
 	monitor_groups_free(ctl);
@@ -288,6 +287,5 @@ void ctl_close(struct ctl *ctl)
 	watch_close(&ctl->listen);
 	watch_close(&ctl->signals);
 	watch_close(&ctl->timer);
-	mailbox_fini(&ctl->inbox);
 	close(ctl->epoll_fd);
 }

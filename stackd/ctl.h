@@ -36,6 +36,7 @@ struct client_port {
 	uint32_t unbind_id; /* the request to be answered then */
 	bool answer;
 	struct client_port *next;
+	struct mail out[]; /* one letter for each engine, to let go of it */
 };
 
 /* What an epoll event points to. */
@@ -60,6 +61,7 @@ struct client {
 	struct lane *lane[SHM_ENGINES_MAX];
 	unsigned lanes_given; /* engines 0 .. lanes_given-1 were told of its lane */
 	unsigned lanes_left;  /* and these of them still have it */
+	struct mail drop[SHM_ENGINES_MAX]; /* the letters that ask for it back: leaving must not fail */
 	struct client_segment *segment;
 	unsigned segments, segments_max;
 	uint64_t memory[2]; /* bytes by enum seg_class */

@@ -18,36 +18,56 @@ int mailbox_init(struct mailbox *b)
 
 void mailbox_fini(struct mailbox *b)
 {
-	struct mail *m;
+	struct mail m;
 
-	while ((m = mail_next(b)) != NULL)
-		free(m);
+	while (mail_next(b, &m))
+		; /* copies are freed by that */
 	cds_wfcq_destroy(&b->head, &b->tail);
 	close(b->bell_fd);
+}
+
+static void put(struct mailbox *b, struct mail *m)
+{
+	uint64_t one = 1;
+
+	cds_wfcq_node_init(&m->node);
+	cds_wfcq_enqueue(&b->head, &b->tail, &m->node);
+	/* ours alone, nonblocking; a full counter means that the bell rings already */
+	if (write(b->bell_fd, &one, sizeof(one)) < 0)
+		return;
 }
 
 int mail_send(struct mailbox *b, const struct mail *m)
 {
 	struct mail *copy = malloc(sizeof(*copy));
-	uint64_t one = 1;
 
 	if (copy == NULL)
 		return -ENOMEM;
 	*copy = *m;
-	cds_wfcq_node_init(&copy->node);
-	cds_wfcq_enqueue(&b->head, &b->tail, &copy->node);
-	/* ours alone, nonblocking; a full counter means that the bell rings already */
-	if (write(b->bell_fd, &one, sizeof(one)) < 0)
-		return 0;
+	copy->back = NULL;
+	put(b, copy);
 	return 0;
 }
 
-struct mail *mail_next(struct mailbox *b)
+void mail_post(struct mailbox *b, struct mail *m)
+{
+	m->back = m;
+	put(b, m);
+}
+
+bool mail_next(struct mailbox *b, struct mail *m)
 {
 	struct cds_wfcq_node *n;
+	struct mail *letter;
 
 	if (cds_wfcq_empty(&b->head, &b->tail))
-		return NULL;
+		return false;
 	n = __cds_wfcq_dequeue_blocking(&b->head, &b->tail); /* waits only for an enqueue that has begun */
-	return n == NULL ? NULL : caa_container_of(n, struct mail, node);
+	if (n == NULL)
+		return false;
+	letter = caa_container_of(n, struct mail, node);
+	*m = *letter;
+	if (m->back == NULL)
+		free(letter);
+	return true;
 }

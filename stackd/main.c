@@ -29,6 +29,7 @@ struct daemon {
 	struct ctl ctl;
 	struct steer *steer;
 	struct core *core[SHM_ENGINES_MAX];
+	struct mail stop[SHM_ENGINES_MAX];
 };
 
 static const char usage[] =
@@ -261,11 +262,9 @@ static int cores_make(struct daemon *d)
 
 static void cores_stop(struct daemon *d)
 {
-	struct mail stop = { .kind = MAIL_STOP };
-
 	for (unsigned e = 0; e < d->conf.cores; e++) {
-		while (core_send(d->core[e], &stop) != 0)
-			;
+		d->stop[e].kind = MAIL_STOP;
+		core_post(d->core[e], &d->stop[e]);
 	}
 	for (unsigned e = 0; e < d->conf.cores; e++)
 		core_join(d->core[e]);

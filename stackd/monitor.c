@@ -132,8 +132,11 @@ static int make_lanes(struct monitor *m, bool lossless)
 		lc.engine = e;
 		lc.group = &m->group->engine[e];
 		err = mon_lane_create(&lc, &m->lane[e]);
-		if (err == 0)
-			m->lane[e]->client = c;
+		if (err != 0)
+			break;
+		m->lane[e]->client = c;
+		m->lane[e]->letter = &m->bad[e];
+		m->bad[e].mon_lane = m->lane[e];
 	}
 	return err;
 }
@@ -314,8 +317,7 @@ void monitor_leave(struct client *c)
 	m->state = MONITOR_LEAVING;
 	for (unsigned e = 0; e < c->ctl->cores; e++) {
 		m->lane[e]->dn->detached = 1;
-		while (monitor_errand_send(m->leave, e) != 0)
-			;
+		monitor_errand_post(m->leave, e);
 	}
 	monitor_share_out(c);
 }

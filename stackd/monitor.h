@@ -32,6 +32,7 @@ struct monitor_request;
 struct monitor_errand {
 	struct mon_order order;
 	struct monitor_request *request;
+	struct mail letter; /* the order's way there, when it must not fail, and back */
 };
 
 /* Orders of one kind to some or all engines. */
@@ -89,6 +90,7 @@ struct monitor {
 	unsigned filters;
 	struct monitor_request *requests; /* under way */
 	struct monitor_request *leave;    /* made beforehand: leaving must not fail */
+	struct mail bad[SHM_ENGINES_MAX]; /* the letters in which engines complain of it */
 };
 
 /* --- monitor.c --- */
@@ -112,6 +114,9 @@ void monitor_request_send(struct monitor_request *r);
 
 /* To one.  0 or -ENOMEM. */
 int monitor_errand_send(struct monitor_request *r, unsigned engine);
+
+/* The same, without fail. */
+void monitor_errand_post(struct monitor_request *r, unsigned engine);
 
 /* All those that were sent have come back: draw the consequences, answer, and free it. */
 void monitor_request_end(struct monitor_request *r);

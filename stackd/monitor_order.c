@@ -17,8 +17,11 @@ struct monitor_request *monitor_request_new(struct monitor *m, struct client *as
 	*r = (struct monitor_request){ .monitor = m, .asker = asker, .id = id, .kind = kind, .next = m->requests,
 				       .prev = &m->requests };
 	for (unsigned e = 0; e < cores; e++) {
-		r->errand[e].request = r;
-		r->errand[e].order = (struct mon_order){ .kind = kind, .lane = m->lane[e], .request = id };
+		struct monitor_errand *errand = &r->errand[e];
+
+		errand->request = r;
+		errand->order = (struct mon_order){ .kind = kind, .letter = &errand->letter, .lane = m->lane[e], .request = id };
+		errand->letter = (struct mail){ .kind = MAIL_MON_ORDER, .order = &errand->order };
 	}
 	if (r->next != NULL)
 		r->next->prev = &r->next;
@@ -40,14 +43,19 @@ void monitor_request_free(struct monitor_request *r)
 
 int monitor_errand_send(struct monitor_request *r, unsigned engine)
 {
-	struct mail mail = { .kind = MAIL_MON_ORDER, .order = &r->errand[engine].order };
-	int err = core_send(r->monitor->client->ctl->core[engine], &mail);
+	int err = core_send(r->monitor->client->ctl->core[engine], &r->errand[engine].letter);
 
 	if (err == 0)
 		r->waiting++;
 	else if (r->err == 0)
 		r->err = err;
 	return err;
+}
+
+void monitor_errand_post(struct monitor_request *r, unsigned engine)
+{
+	core_post(r->monitor->client->ctl->core[engine], &r->errand[engine].letter);
+	r->waiting++;
 }
 
 void monitor_request_send(struct monitor_request *r)

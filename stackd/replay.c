@@ -23,6 +23,11 @@ static bool nothing_else(const struct conf *conf)
 	return true;
 }
 
+struct finish {
+	struct mon_order order;
+	struct mail letter;
+};
+
 void replay_ended(struct ctl *ctl)
 {
 	bool last = exits(ctl->conf);
@@ -31,19 +36,16 @@ void replay_ended(struct ctl *ctl)
 	if (!last && !nothing_else(ctl->conf))
 		return; /* other traffic goes on, and its flows with it */
 	for (unsigned e = 0; e < ctl->cores; e++) {
-		struct mail m = { .kind = MAIL_MON_ORDER, .order = calloc(1, sizeof(*m.order)) };
+		struct finish *f = calloc(1, sizeof(*f));
 
-		if (m.order == NULL) {
+		if (f == NULL) {
 			log_err("ctl", "no memory to end the flows of engine %u", e);
 			continue;
 		}
-		m.order->kind = MON_ORDER_FINISH;
-		m.order->times = last;
+		f->order = (struct mon_order){ .kind = MON_ORDER_FINISH, .letter = &f->letter, .times = last };
+		f->letter = (struct mail){ .kind = MAIL_MON_ORDER, .order = &f->order };
+		core_post(ctl->core[e], &f->letter);
 		ctl->finishing++;
-		if (core_send(ctl->core[e], &m) == 0)
-			continue;
-		ctl->finishing--;
-		free(m.order);
 	}
 }
 
@@ -51,7 +53,7 @@ void replay_finished(struct ctl *ctl, struct mon_order *o)
 {
 	bool last = o->times != 0;
 
-	free(o);
+	free((struct finish *)o);
 	if (--ctl->finishing > 0 || !last)
 		return;
 	log_info("ctl", "the replay is over");

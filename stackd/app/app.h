@@ -54,12 +54,14 @@ enum lane_state {
 };
 
 struct client;
+struct mail;
 
 struct lane {
 	struct tcp_owner owner; /* first: tcp/ hands it back */
 	unsigned engine;
 	uint32_t app;          /* context id */
 	struct client *client; /* the control thread's own */
+	struct mail *letter;   /* core.c's: asked for the lane's end, and goes back as the answer */
 	enum lane_state state;
 
 	struct region down, up;

@@ -62,10 +62,13 @@ struct mon_policy_conf {
 	uint64_t hold_bytes;
 };
 
+struct mail;
+
 struct mon_lane {
 	unsigned engine;
 	uint32_t app;
 	struct client *client; /* the control thread's own */
+	struct mail *letter;   /* core.c's: the control thread's, to be told when it is bad */
 	struct mon_group *group;
 	struct mon_policy_conf policy;
 	bool lossless;
@@ -128,6 +131,7 @@ enum mon_order_kind {
 
 struct mon_order {
 	enum mon_order_kind kind;
+	struct mail *letter; /* core.c's: the control thread's, which goes back with the answer */
 	struct mon_lane *lane;
 	uint16_t sock;
 	struct ctl_mon_sock conf;

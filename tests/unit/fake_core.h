@@ -56,6 +56,11 @@ int core_send(struct core *core, const struct mail *m)
 	return mail_send(&core->inbox, m);
 }
 
+void core_post(struct core *core, struct mail *m)
+{
+	mail_post(&core->inbox, m);
+}
+
 /* --- An engine ---------------------------------------------------------------------------------------------------- */
 
 static unsigned engine_slot(const struct core *core, const struct lane *l)
@@ -232,12 +237,11 @@ static void engine_mail(struct core *core, const struct mail *m)
 /* One letter; false when there is none. */
 static bool engine_step(struct core *core)
 {
-	struct mail *m = core->mute ? NULL : mail_next(&core->inbox);
+	struct mail m;
 
-	if (m == NULL)
+	if (core->mute || !mail_next(&core->inbox, &m))
 		return false;
-	engine_mail(core, m);
-	free(m);
+	engine_mail(core, &m);
 	return true;
 }
 

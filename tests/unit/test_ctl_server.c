@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <check.h>
 #include <dirent.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -437,6 +438,21 @@ START_TEST(test_gone_with_ports_in_every_state)
 }
 END_TEST
 
+/* Memory for mail is never there: nobody waits for it. */
+START_TEST(test_gone_without_memory)
+{
+	int s = attached();
+
+	ask_bind(s, 1, 80, 0);
+	ask_listen(s, 1, 0);
+	ask_bind(s, 2, 81, 0);
+	w.fails = UINT_MAX;
+	ask_sock(s, CTL_UNBIND, 2, 0);
+	close(s);
+	nobody_is_left();
+}
+END_TEST
+
 START_TEST(test_the_end_with_everything_open)
 {
 	int s = attached();
@@ -569,6 +585,7 @@ int main(void)
 	tcase_add_test(t, test_a_port_that_the_rule_does_not_allow);
 	tcase_add_test(t, test_unbind_waits_for_the_engines);
 	tcase_add_test(t, test_gone_with_ports_in_every_state);
+	tcase_add_test(t, test_gone_without_memory);
 	tcase_add_test(t, test_the_end_with_everything_open);
 	tcase_add_test(t, test_memory_quota);
 	tcase_add_loop_test(t, test_memory_that_does_not_exist, 0, 4);
