@@ -20,6 +20,9 @@ sbin_PROGRAMS += stackd/stackd
 stackd_stackd_SOURCES = stackd/main.c
 stackd_stackd_CPPFLAGS = $(libstackd_core_la_CPPFLAGS)
 stackd_stackd_LDADD = libstackd-core.la
+stackd_stackd_LDFLAGS = -Wl,--dynamic-list=$(srcdir)/stackd/nic/exported.list
+EXTRA_stackd_stackd_DEPENDENCIES = stackd/nic/exported.list
+EXTRA_DIST += stackd/nic/exported.list
 
 # the configuration, the log, the statistics segment, privileges
 stackd_core_sources += \

@@ -187,11 +187,19 @@ static void ports_show(struct daemon *d)
 
 /* --- Start and end ------------------------------------------------------------------------------------------------------------ */
 
+/* Memory of one packet: what frames need with the overhead of a driver's ring, and headers. */
+static uint32_t packet_size(uint16_t mtu)
+{
+	uint32_t frame = (mtu + 146u + 1023) & ~1023u;
+
+	return (frame > 2048 ? frame : 2048) + 640;
+}
+
 /* The main thread keeps the cores it was given; engines pin themselves. */
 static int eal_start(const struct conf *conf)
 {
 	struct nic_eal_conf eal = { .hugepages = conf->hugepages };
-	uint64_t buffers = 0;
+	uint64_t buffers = 0, pages = 0;
 	bool need = conf->cores > 1; /* the rings between engines */
 
 	for (unsigned i = 0; i < conf->ports; i++) {
@@ -199,11 +207,13 @@ static int eal_start(const struct conf *conf)
 			continue;
 		need = true;
 		eal.pci |= nic_is_pci(conf->port[i].device);
-		buffers += (uint64_t)conf->packets * ((conf->port[i].mtu > 1500 ? conf->port[i].mtu : 2048u) + 768u);
+		buffers += (uint64_t)conf->packets * packet_size(conf->port[i].mtu);
+		pages += (uint64_t)conf->packets * ((packet_size(conf->port[i].mtu) + 4095) & ~4095u);
 	}
 	if (!need)
 		return 0;
 	eal.memory_mib = (unsigned)(buffers >> 20) + EAL_MEMORY_MIN_MIB;
+	eal.ordinary_mib = (unsigned)(pages >> 20) + EAL_MEMORY_MIN_MIB;
 	return nic_eal_init(&eal);
 }
 

@@ -7,11 +7,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/if_packet.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "stackd/log.h"
 
@@ -67,6 +70,22 @@ static int complete_af_packet(char out[DEVARGS_SIZE], unsigned queues, uint16_t 
 	if (ret || (find_key(out, "framesz") && !jumbo))
 		return ret;
 	return append_missing(out, "framecnt", jumbo ? TPACKET_FRAMES / 4 : TPACKET_FRAMES);
+}
+
+/* net_af_packet asks the kernel to put IP fragments together, and to let a flow change its queue when one is full.  But a bridge must
+ * pass fragments as they came, a whole datagram does not fit into the driver's ring, and flows must keep their order.  Before DPDK
+ * 24.11 the driver has no option against that, so this program's setsockopt() is found before libc's (exported.list), and leaves out
+ * both wishes. */
+int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+	unsigned fanout;
+
+	if (level == SOL_PACKET && name == PACKET_FANOUT && len == sizeof(fanout)) {
+		memcpy(&fanout, value, sizeof(fanout));
+		fanout &= ~((unsigned)(PACKET_FANOUT_FLAG_DEFRAG | PACKET_FANOUT_FLAG_ROLLOVER) << 16);
+		value = &fanout;
+	}
+	return (int)syscall(SYS_setsockopt, fd, level, name, value, len);
 }
 
 /* Drivers on kernel interfaces say little when the interface is not there. */

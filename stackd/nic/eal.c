@@ -106,6 +106,8 @@ int nic_eal_init(const struct nic_eal_conf *c)
 	huge = hugepages_wanted(c->hugepages ? c->hugepages : "auto", memory_mib, &ret);
 	if (ret)
 		return ret;
+	if (!huge && c->ordinary_mib > memory_mib)
+		memory_mib = c->ordinary_mib;
 	CPU_ZERO(&allowed);
 	sched_getaffinity(0, sizeof(allowed), &allowed);
 	log_to_ours();

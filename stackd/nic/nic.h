@@ -71,10 +71,11 @@ struct nic {
 };
 
 /* EAL, for the ports that need it.  Chooses hugepages or not by itself ("auto", "always", "never"), and tells in the log.
- * `memory_mib` is for --no-huge.  Unprivileged use works with devices that need no rights.  0 or -errno. */
+ * Unprivileged use works with devices that need no rights.  0 or -errno. */
 struct nic_eal_conf {
 	const char *hugepages;
-	unsigned memory_mib;
+	unsigned memory_mib;   /* 0: some */
+	unsigned ordinary_mib; /* without hugepages, where more is needed: no packet lies across two pages; 0: as much */
 	const char *lcores; /* NULL: all engine threads register themselves */
 	bool pci;           /* some port is a PCI device (nic_is_pci) */
 };

@@ -8,7 +8,10 @@
 #   namespace $NSD              namespace $NSK              namespace $NSA
 #   stackd on s0, 10.9.0.1 ---- k0, 10.9.0.2, Linux's TCP   programs that use libshim: no interface at all
 #
-# Everything made here hangs on one temporary folder, $T, three namespaces and the processes in PIDS; the EXIT trap
+#   namespace $NSC                  namespace $NSD            namespace $NSK           after net_bridge
+#   c0, 10.9.0.3, Linux's TCP ----- s1, stackd bridges, s0 ---- k0, 10.9.0.2
+#
+# Everything made here hangs on one temporary folder, $T, the namespaces and the processes in PIDS; the EXIT trap
 # removes all of it and says if something is left.  Results are lines on stdout: `ok NAME`, `not ok NAME: why`,
 # `skip NAME: why`; lines that start with # explain.
 
@@ -18,10 +21,11 @@ LONG=${STACKD_TEST_LONG:-0}     # 1: the durations and sizes of ./run check-long
 WRK_S=${STACKD_TEST_WRK_S:-$((LONG ? 10 : 3))}
 STACK_IP=10.9.0.1
 KERNEL_IP=10.9.0.2
+CLIENT_IP=10.9.0.3
 TEST=$(basename "$0" .sh)
 
 T=''
-NSD='' NSK='' NSA=''
+NSD='' NSK='' NSA='' NSC=''
 declare -gA PIDS=()
 declare -gi FAILED=0
 FINISHED=no
@@ -123,6 +127,7 @@ stop()
 }
 
 in_kernel() { ip netns exec "$NSK" "$@"; }
+in_client() { ip netns exec "$NSC" "$@"; }
 
 # in_app COMMAND...: without privileges, without a network but stackd's.  Runs in place, so that $! is its pid.
 in_app()
@@ -176,14 +181,28 @@ net_up()
 	programs_copy
 }
 
+# net_bridge: a second wire with a second kernel, for a stackd that bridges the two.
+net_bridge()
+{
+	NSC=${T##*/}-c
+	ip netns add "$NSC"
+	in_client sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+	ip -n "$NSD" link add s1 type veth peer name c0 netns "$NSC"
+	in_client ethtool -K c0 tx off >/dev/null
+	ip -n "$NSC" address add "$CLIENT_IP/24" dev c0
+	ip -n "$NSC" link set lo up
+	ip -n "$NSC" link set c0 up
+	ip -n "$NSD" link set s1 up
+}
+
 # A build folder may lie where nobody can look, so what runs without privileges runs from a copy.
 programs_copy()
 {
 	local name real
 	mkdir -p "$T/bin" "$T/lib"
-	for name in examples/httpd examples/fetch examples/echo; do
-		real=$BUILD/${name%/*}/.libs/${name##*/}
-		[ -e "$real" ] || real=$BUILD/$name
+	for name in httpd fetch echo flowstat extract retrans match firewall nat balancer; do
+		real=$BUILD/examples/.libs/$name
+		[ -e "$real" ] || real=$BUILD/examples/$name
 		if [ -e "$real" ]; then cp "$real" "$T/bin/"; fi
 	done
 	if [ -d "$BUILD/.libs" ]; then find "$BUILD/.libs" -name 'libshim.so*' -exec cp -P {} "$T/lib/" \; ; fi
@@ -214,6 +233,20 @@ stackd_conf()
 		            address = [ "$STACK_IP/24" ]; gateway = "$KERNEL_IP"; mtu = 1500; ${1:-} } );
 		control = { socket = "$T/stackd.sock"; };
 		clients = ( { user = "nobody"; endpoint = true; ports = "1-65535"; max_sockets = 100000; memory = "512M"; } );
+	END
+}
+
+# bridge_conf [CORES [KEYS_OF_IN [KEYS_OF_OUT [CLIENTS]]]]: for the wires of net_bridge; `in` is the client's side.
+bridge_conf()
+{
+	local clients=${4:-}
+	[ -n "$clients" ] || clients='{ user = "nobody"; monitor = "passive"; }'
+	cat >"$T/stackd.conf" <<-END
+		engines = { cores = [${1:-0}]; };
+		ports = ( { name = "in"; device = "net_af_packet0,iface=s1"; mode = "bridge"; peer = "out"; ${2:-} },
+		          { name = "out"; device = "net_af_packet1,iface=s0"; mode = "bridge"; peer = "in"; ${3:-} } );
+		control = { socket = "$T/stackd.sock"; };
+		clients = ( $clients );
 	END
 }
 
@@ -367,7 +400,7 @@ net_down()
 {
 	local name ns pid
 	for name in "${!PIDS[@]}"; do stop "$name" || true; done
-	for ns in "$NSD" "$NSK" "$NSA"; do
+	for ns in "$NSD" "$NSK" "$NSA" ${NSC:+"$NSC"}; do
 		for pid in $(ip netns pids "$ns" 2>/dev/null); do kill -KILL "$pid" 2>/dev/null || true; done
 		ip netns delete "$ns" 2>/dev/null || true
 	done
