@@ -491,6 +491,33 @@ START_TEST(test_memory_quota)
 }
 END_TEST
 
+/* A number that has just gone back is not given again soon: the client may not have read yet that it is gone, and would take
+ * the new segment's bytes for the old one's. */
+START_TEST(test_segment_numbers_rest)
+{
+	int s = attached();
+	struct lane *l = w.core[0].lane[0];
+	struct mail want = { .kind = MAIL_WANT, .lane = l, .index = 1 };
+	struct mail idle = { .kind = MAIL_IDLE, .lane = l, .class = SEG_RX };
+	bool seen[BYTES_SEGS_MAX] = { false };
+
+	for (unsigned round = 0; round < 300; round++) { /* more messages than its socket holds */
+		engine_tell(&w.core[0], want);
+		world_turn();
+		expect(s, CTL_SEGMENT);
+		idle.index = got.segment.index;
+		ck_assert(!seen[idle.index]);
+		seen[idle.index] = true;
+		ck_assert_int_eq(bytes_pool_take_idle(&l->owner.rx, 0, &idle.base), (int)idle.index);
+		engine_tell(&w.core[0], idle);
+		world_turn();
+		expect(s, CTL_SEGMENT_GONE);
+	}
+	close(s);
+	nobody_is_left();
+}
+END_TEST
+
 START_TEST(test_memory_that_does_not_exist)
 {
 	static const struct ctl_segment wrong[] = { { .engine = FAKE_CORES, .class = SEG_TX }, { .class = SEG_RX },
@@ -588,6 +615,7 @@ int main(void)
 	tcase_add_test(t, test_gone_without_memory);
 	tcase_add_test(t, test_the_end_with_everything_open);
 	tcase_add_test(t, test_memory_quota);
+	tcase_add_test(t, test_segment_numbers_rest);
 	tcase_add_loop_test(t, test_memory_that_does_not_exist, 0, 4);
 	tcase_add_test(t, test_engines_mail_for_one_that_leaves);
 	tcase_add_test(t, test_operators);
