@@ -162,6 +162,7 @@ struct mon_table {
 	struct mon_flow **slab;
 	uint32_t slabs, slabs_max, max, used;
 	uint32_t ranges; /* pieces beyond holes, of all streams */
+	uint32_t aside;  /* bytes kept aside, of all streams */
 	uint64_t next_serial;
 	struct mon_flows age;
 };

@@ -12,7 +12,7 @@
 #include "stackd/mon/priv.h"
 #include "stackd/tcp/seg.h"
 
-enum { EVICT_TRIES = 8, L2_MAX = 22, ASIDE_MAX = 64 };
+enum { EVICT_TRIES = 8, L2_MAX = 22, ASIDE_MAX = 64, ASIDE_ALL = 16 << 20 };
 
 static void stage_enter(struct mon *m, struct mon_pass *ps);
 static void stage_leave(struct mon *m, struct mon_pass *ps);
@@ -371,6 +371,7 @@ static void aside_free(struct mon_half *h)
 
 	while ((a = h->aside) != NULL) {
 		h->aside = a->next;
+		h->flow->table->aside -= a->len;
 		free(a);
 	}
 }
@@ -388,9 +389,10 @@ static void aside_put(struct mon_pass *ps, struct mon_half *rcv)
 		if ((*where)->at == at + skip && (*where)->len == len)
 			return;
 	}
-	a = n < ASIDE_MAX ? malloc(sizeof(*a) + len) : NULL;
+	a = n < ASIDE_MAX && rcv->flow->table->aside + len <= ASIDE_ALL ? malloc(sizeof(*a) + len) : NULL;
 	if (a == NULL)
 		return;
+	rcv->flow->table->aside += len;
 	*a = (struct mon_aside){ .at = at + skip, .len = len, .fin = (ps->seg.flags & SEG_FIN) != 0 };
 	memcpy(a->bytes, ps->pkt->data + ps->seg.text_off + skip, len);
 	*where = a;
@@ -417,6 +419,7 @@ static void aside_take(struct mon *m, struct mon_half *h, struct mon_did *out)
 			}
 			COUNT_ADD(m->stats, MON_BYTES, did.len);
 		}
+		h->flow->table->aside -= len;
 		if (len < a->len) {
 			a->at += len;
 			a->len -= len;
