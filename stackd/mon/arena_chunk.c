@@ -11,6 +11,7 @@
 #include "shm/mon_copy.h"
 #include "stackd/mon/arena_priv.h"
 
+static void few_clear(struct arena *a, uint32_t id);
 static uint32_t take(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in);
 static uint32_t spare(struct arena *a);
 static void reclaim(struct arena *a);
@@ -197,10 +198,25 @@ void chunk_free(struct arena *a, uint32_t id)
 		if (c->indexed) {
 			index_put(a, id, MON_NONE);
 			index_let(a, c->stream, wide(st, c->number), c->in);
+		} else {
+			few_clear(a, id);
 		}
 	}
 	list_push(a, &a->free, LINK_OWN, id);
 	a->free_count++;
+}
+
+/* The record must not name it any more, lest a reader take it for another version of the same part. */
+static void few_clear(struct arena *a, uint32_t id)
+{
+	const struct chunk *c = &a->chunk[id];
+	struct mon_side *side = side_of(a, c->stream);
+
+	rec_begin(a, c->stream / 2);
+	for (unsigned p = 0; p < MON_POLICIES; p++)
+		if (side->where[p].few[c->number % MON_FEW] == id)
+			put32(&side->where[p].few[c->number % MON_FEW], MON_NONE);
+	rec_end(a, c->stream / 2);
 }
 
 void chunk_free_all(struct arena *a, uint32_t s)

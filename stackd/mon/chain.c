@@ -101,6 +101,7 @@ static struct mon_held *held_make(struct mon *m, const struct mon_pass *ps, stru
 	h->queue = q;
 	h->bytes = ps->pkt->len;
 	m->held++;
+	TAILQ_INSERT_TAIL(&m->all_held, h, all);
 	COUNT(m->stats, MON_HELD);
 	return h;
 }
@@ -108,6 +109,7 @@ static struct mon_held *held_make(struct mon *m, const struct mon_pass *ps, stru
 static void held_free(struct mon *m, struct mon_held *h)
 {
 	charge(m, h, NULL);
+	TAILQ_REMOVE(&m->all_held, h, all);
 	m->held--;
 	free(h);
 }
@@ -388,6 +390,16 @@ void mon_release(struct mon *m, struct mon_room *r, uint64_t slots, enum mon_cau
 		wait_cut(m, h, cause);
 		mon_queue_run(m, q);
 		next = TAILQ_FIRST(&r->dues); /* whatever that has done to the list */
+	}
+}
+
+void mon_uncharge(struct mon *m, const struct mon_lane *l)
+{
+	struct mon_held *h;
+
+	TAILQ_FOREACH(h, &m->all_held, all) {
+		if (h->charged == l)
+			charge(m, h, NULL);
 	}
 }
 

@@ -993,6 +993,7 @@ struct mon *mon_create(const struct mon_conf *conf, struct stats *stats)
 	m->stats = stats;
 	TAILQ_INIT(&m->closing);
 	TAILQ_INIT(&m->news);
+	TAILQ_INIT(&m->all_held);
 	m->orders_tail = &m->orders;
 	for (unsigned i = 0; i < conf->ports; i++)
 		m->replay |= conf->port[i].mode == MON_PORT_REPLAY;

@@ -167,6 +167,7 @@ static void order_leave(struct mon *m, struct mon_order *o)
 	o->lane->leaving = true;
 	slots_mute(m, o->lane->slots);
 	mon_release(m, r, o->lane->slots, MON_BY_DEATH);
+	mon_uncharge(m, o->lane);
 	later(m, o);
 }
 

@@ -91,6 +91,7 @@ struct mon_held {
 	struct mon_lane *charged;
 	uint32_t bytes;
 	TAILQ_ENTRY(mon_held) due; /* of its lane, while waiting */
+	TAILQ_ENTRY(mon_held) all;
 };
 TAILQ_HEAD(mon_dues, mon_held);
 
@@ -126,7 +127,8 @@ struct mon {
 	struct mon_held **claim;  /* by index */
 	uint32_t *claim_gen;
 	uint32_t claims, *claim_free, claim_frees;
-	uint64_t held, held_bytes;
+	uint64_t held;
+	TAILQ_HEAD(, mon_held) all_held;
 	struct mon_queue loose[LOOSE_QUEUES];
 	struct pkt *out[NET_PORTS_MAX][NET_BURST];
 	unsigned outs[NET_PORTS_MAX];
@@ -179,6 +181,8 @@ void mon_queue_run(struct mon *m, struct mon_queue *q);
 void mon_verdict(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd);
 /* Decide what waits for a slot without asking it any more. */
 void mon_release(struct mon *m, struct mon_room *r, uint64_t slots, enum mon_cause cause);
+/* Packets that wait behind others are no longer counted against a lane that leaves. */
+void mon_uncharge(struct mon *m, const struct mon_lane *l);
 uint64_t mon_chain_expire(struct mon *m); /* when it wants to be called next */
 
 /* --- out.c --- */

@@ -21,3 +21,9 @@ tests_fuzz_fuzz_filter_LDADD = $(DPDK_LIBS) $(PCAP_LIBS)
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c tests/fuzz/drive.h
 tests_fuzz_fuzz_conf_CPPFLAGS = $(AM_CPPFLAGS) $(DPDK_CFLAGS) $(LIBCONFIG_CFLAGS)
 tests_fuzz_fuzz_conf_LDADD = libstackd-core.la $(DPDK_LIBS) $(LIBCONFIG_LIBS)
+
+check_PROGRAMS += tests/fuzz/fuzz_mon
+TESTS += tests/fuzz/fuzz_mon
+tests_fuzz_fuzz_mon_SOURCES = tests/fuzz/fuzz_mon.c tests/fuzz/drive.h
+tests_fuzz_fuzz_mon_CPPFLAGS = $(AM_CPPFLAGS) $(DPDK_CFLAGS)
+tests_fuzz_fuzz_mon_LDADD = libstackd-core.la $(DPDK_LIBS)
