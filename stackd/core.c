@@ -21,6 +21,7 @@
 #include "stackd/idle.h"
 #include "stackd/log.h"
 #include "stackd/steer.h"
+#include "stackd/tsan.h"
 
 enum {
 	SETTLE_BUDGET = 512,    /* connections acted on per turn */
@@ -544,6 +545,7 @@ static void core_sleep(struct core *core)
 	atomic_thread_fence(memory_order_seq_cst); /* pairs with bell_look in clients, and with peer_wake */
 	if (nothing_came(core)) {
 		COUNT(core->stats, CORE_SLEEPS);
+		tsan_release(core->conf.listeners);
 		urcu_qsbr_thread_offline();
 		idle_wait(&core->idle, core->now_us, until);
 		urcu_qsbr_thread_online();
@@ -618,6 +620,7 @@ static void *core_run(void *arg)
 	core->spin_credit = SPIN_CREDIT;
 	while (!core_stopped(core)) {
 		work = core_turn(core);
+		tsan_release(core->conf.listeners);
 		urcu_qsbr_quiescent_state();
 		core_rest(core, work);
 	}

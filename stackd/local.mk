@@ -14,7 +14,7 @@ stackd_core_sources += \
 	stackd/monitor.c stackd/monitor.h stackd/monitor_filter.c stackd/monitor_group.c stackd/monitor_order.c \
 	stackd/core.c stackd/core.h stackd/idle.c stackd/idle.h stackd/mail.c stackd/flows.c stackd/flows.h \
 	stackd/steer.c stackd/steer.h \
-	stackd/clock.h stackd/log.h stackd/stats.h
+	stackd/clock.h stackd/log.h stackd/stats.h stackd/tsan.h
 
 sbin_PROGRAMS += stackd/stackd
 stackd_stackd_SOURCES = stackd/main.c

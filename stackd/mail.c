@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "stackd/core.h"
+#include "stackd/tsan.h"
 
 int mailbox_init(struct mailbox *b)
 {
@@ -31,6 +32,7 @@ static void put(struct mailbox *b, struct mail *m)
 	uint64_t one = 1;
 
 	cds_wfcq_node_init(&m->node);
+	tsan_release(m);
 	cds_wfcq_enqueue(&b->head, &b->tail, &m->node);
 	/* ours alone, nonblocking; a full counter means that the bell rings already */
 	if (write(b->bell_fd, &one, sizeof(one)) < 0)
@@ -66,6 +68,7 @@ bool mail_next(struct mailbox *b, struct mail *m)
 	if (n == NULL)
 		return false;
 	letter = caa_container_of(n, struct mail, node);
+	tsan_acquire(letter);
 	*m = *letter;
 	if (m->back == NULL)
 		free(letter);

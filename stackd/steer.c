@@ -10,6 +10,7 @@
 #include <rte_ring.h>
 
 #include "stackd/steer.h"
+#include "stackd/tsan.h"
 
 enum { STEER_SLOTS = 4096 };
 
@@ -62,6 +63,8 @@ void steer_destroy(struct steer *s)
 
 unsigned steer_put(struct steer *s, unsigned from, unsigned to, struct pkt **pkts, unsigned n)
 {
+	for (unsigned i = 0; i < n; i++)
+		tsan_release(pkts[i]);
 	return rte_ring_sp_enqueue_burst(s->ring[from * s->n + to], (void **)pkts, n, NULL);
 }
 
@@ -93,6 +96,8 @@ unsigned steer_get(struct steer *s, unsigned to, struct pkt **pkts, unsigned max
 		if (from != to)
 			got += rte_ring_sc_dequeue_burst(s->ring[from * s->n + to], (void **)&pkts[got], max - got, NULL);
 	}
+	for (unsigned i = 0; i < got; i++)
+		tsan_acquire(pkts[i]);
 	return got;
 }
 

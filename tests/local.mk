@@ -6,7 +6,7 @@ dist_noinst_SCRIPTS += tests/system/run-all tests/system/bridge.sh tests/system/
 	tests/system/neighbours.sh tests/system/reuseport.sh tests/system/restart.sh tests/system/scan.sh tests/system/transfer.sh \
 	tests/system/watch.sh tests/system/wire.sh tests/system/wire.py
 dist_noinst_SCRIPTS += tests/system/demo.sh tests/system/lib.sh
-EXTRA_DIST += tests/system/frames.py tests/system/wrk.lua
+EXTRA_DIST += tests/system/frames.py tests/system/wrk.lua tests/tsan.supp
 
 # needs neither root nor namespaces
 dist_check_SCRIPTS += tests/system/two_stacks.sh

@@ -23,6 +23,7 @@
 #include "stackd/log.h"
 #include "stackd/nic/devargs.h"
 #include "stackd/nic/nic.h"
+#include "stackd/tsan.h"
 
 enum {
 	DPDK_DESC = 1024,
@@ -303,6 +304,7 @@ static struct pkt *from_mbuf(struct dpdk *d, struct rte_mbuf *m)
 {
 	struct pkt *p = rte_mbuf_to_priv(m);
 
+	tsan_acquire(p);
 	p->data = rte_pktmbuf_mtod(m, uint8_t *);
 	p->len = m->data_len;
 	p->room = (uint32_t)(m->buf_len - m->data_off);
@@ -380,6 +382,7 @@ static struct pkt *dpdk_alloc(struct nic *n)
 
 static void dpdk_free(struct pkt *p)
 {
+	tsan_release(p);
 	rte_pktmbuf_free(p->buf);
 }
 
@@ -434,6 +437,8 @@ static uint16_t send_some(struct dpdk *d, uint16_t queue, struct rte_mbuf **m, u
 {
 	uint16_t sent = 0;
 
+	for (unsigned i = 0; i < n; i++)
+		tsan_release(rte_mbuf_to_priv(m[i]));
 	if (d->tx_shared)
 		rte_spinlock_lock(&d->tx_lock[queue]);
 	for (unsigned tries = 0; sent < n && tries < DPDK_TX_TRIES; tries++)

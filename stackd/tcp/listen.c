@@ -11,6 +11,7 @@
 #include <urcu/urcu-qsbr.h>
 
 #include "stackd/tcp/tcp.h"
+#include "stackd/tsan.h"
 
 enum { PORTS = 65536 };
 
@@ -35,6 +36,7 @@ static bool is_free(const struct listen_table *t, const struct listen_who *who, 
 static uint16_t pick_port(struct listen_table *t, const struct ipaddr *addr, uint16_t min, uint16_t max);
 static struct listener *listener_new(const struct listen_table *t, const struct listen_who *who, const struct ipaddr *addr,
                                      uint16_t port, bool reuseport);
+static const struct port *record(const struct listen_table *t, uint16_t port);
 static void replace(struct listen_table *t, uint16_t port, struct port *next);
 static bool fits(const struct listener *l, const struct ipaddr *addr, unsigned engine, bool exact, bool home);
 
@@ -117,7 +119,7 @@ void listen_remove(struct listen_table *t, struct listener *l)
 		if (next == NULL) { /* then it goes by taking its place: readers may see the last member twice */
 			for (unsigned i = 0; i < old->count; i++)
 				if (old->member[i] == l)
-					rcu_assign_pointer(old->member[i], old->member[old->count - 1]);
+					__atomic_store_n(&old->member[i], old->member[old->count - 1], __ATOMIC_RELEASE);
 			__atomic_store_n(&old->count, old->count - 1, __ATOMIC_RELEASE);
 			return;
 		}
@@ -137,7 +139,7 @@ void listen_free(struct listener *l)
 /* Exact addresses before the unspecified one, at home before elsewhere; among equals the hash decides. */
 struct listener *listen_find(struct listen_table *t, const struct ipaddr *addr, uint16_t port, unsigned engine, uint32_t hash)
 {
-	const struct port *p = rcu_dereference(t->port[port]);
+	const struct port *p = record(t, port);
 
 	for (unsigned rank = 0; p != NULL && rank < 4; rank++) {
 		unsigned count = __atomic_load_n(&p->count, __ATOMIC_ACQUIRE), n = 0, i;
@@ -158,7 +160,7 @@ struct listener *listen_find(struct listen_table *t, const struct ipaddr *addr, 
 
 bool listen_owns(struct listen_table *t, uint32_t app, const struct ipaddr *addr, uint16_t port)
 {
-	const struct port *p = rcu_dereference(t->port[port]);
+	const struct port *p = record(t, port);
 
 	for (unsigned i = 0; p != NULL && i < p->count; i++)
 		if (p->member[i]->app == app && overlap(&p->member[i]->addr, addr))
@@ -168,7 +170,7 @@ bool listen_owns(struct listen_table *t, uint32_t app, const struct ipaddr *addr
 
 bool listen_reserved(struct listen_table *t, const struct ipaddr *addr, uint16_t port)
 {
-	const struct port *p = rcu_dereference(t->port[port]);
+	const struct port *p = record(t, port);
 
 	for (unsigned i = 0; p != NULL && i < p->count; i++)
 		if (overlap(&p->member[i]->addr, addr))
@@ -225,15 +227,21 @@ static struct listener *listener_new(const struct listen_table *t, const struct 
 	return l;
 }
 
+static const struct port *record(const struct listen_table *t, uint16_t port)
+{
+	return __atomic_load_n(&t->port[port], __ATOMIC_ACQUIRE); /* pairs with replace() */
+}
+
 /* Engines that read the old record are waited for. */
 static void replace(struct listen_table *t, uint16_t port, struct port *next)
 {
 	struct port *old = t->port[port];
 
-	rcu_assign_pointer(t->port[port], next);
+	__atomic_store_n(&t->port[port], next, __ATOMIC_RELEASE); /* pairs with record() */
 	if (old == NULL)
 		return;
 	urcu_qsbr_synchronize_rcu();
+	tsan_acquire(t);
 	free(old);
 }
 
