@@ -145,6 +145,17 @@ static void wait_cut(struct mon *m, struct mon_held *h, enum mon_cause cause)
 	(void)decided(m, &h->pass, s, cause);
 }
 
+static struct mon_queue *flow_again(struct mon *m, struct mon_pass *ps)
+{
+	if (ps->flow == NULL)
+		return queue_of(m, ps);
+	ps->snd = mon_half_find(&m->table, &ps->seg);
+	ps->flow = ps->snd != NULL ? ps->snd->flow : NULL;
+	if (ps->flow == NULL)
+		ps->stage = STAGE_OUT;
+	return queue_of(m, ps);
+}
+
 void mon_queue_put(struct mon *m, struct mon_queue *q, struct mon_pass *ps)
 {
 	struct mon_held *first, *h;
@@ -152,6 +163,7 @@ void mon_queue_put(struct mon *m, struct mon_queue *q, struct mon_pass *ps)
 	while ((first = q->first) != NULL && first->waiting && over_budget(m->slot[first->slot].lane, ps->pkt->len)) {
 		wait_cut(m, first, MON_BY_BUDGET);
 		mon_queue_run(m, q);
+		q = flow_again(m, ps); /* what ran may have ended the flow, and begun another */
 	}
 	if (q->first == NULL) {
 		(void)mon_run(m, ps, NULL);

@@ -6,6 +6,7 @@
 #include "stackd/mon/mon.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -264,8 +265,38 @@ static bool seg_from(const struct mon_half *h, const struct mon_seg *s)
 	return h->own_port == s->sport && memcmp(&h->own, &s->src, sizeof(s->src)) == 0;
 }
 
+static void queue_move(struct mon_queue *to, const struct mon_queue *from, const struct mon_pass *running)
+{
+	*to->tail = from->first;
+	for (struct mon_held *h = from->first; h != NULL; h = h->next) {
+		h->queue = to;
+		to->tail = &h->next;
+		if (&h->pass == running)
+			continue;
+		h->pass.flow = running->flow;
+		h->pass.snd = &running->flow->half[seg_from(&running->flow->half[0], &h->pass.seg) ? 0 : 1];
+	}
+}
+
+/* Nobody watches the new connection: what waited behind its first packet goes behind it, too. */
+static void queue_forward(struct mon *m, const struct mon_queue *from, const struct mon_pass *running)
+{
+	m->last.first = NULL;
+	m->last.tail = &m->last.first;
+	*m->last.tail = from->first;
+	for (struct mon_held *h = from->first; h != NULL; h = h->next) {
+		h->queue = &m->last;
+		m->last.tail = &h->next;
+		if (&h->pass == running)
+			continue;
+		h->pass.flow = NULL;
+		h->pass.snd = NULL;
+		h->pass.stage = STAGE_OUT;
+	}
+}
+
 /* The packet begins another connection between the same ends: what waited behind it goes there, too. */
-static void flow_renew(struct mon *m, struct mon_pass *ps, struct mon_held *held)
+static void flow_renew(struct mon *m, struct mon_pass *ps)
 {
 	struct mon_flow *old = ps->flow;
 	struct mon_queue queue = old->queue;
@@ -274,34 +305,14 @@ static void flow_renew(struct mon *m, struct mon_pass *ps, struct mon_held *held
 	mon_flow_end(m, old);
 	ps->flow = NULL;
 	ps->snd = flow_begin(m, ps);
-	if (ps->snd == NULL) {
+	if (ps->snd == NULL)
 		ps->stage = STAGE_OUT;
-	} else {
+	else
 		ps->flow = ps->snd->flow;
-	}
-	if (queue.first == NULL)
-		return;
-	/* without a flow they wait where packets without one do */
-	{
-		struct mon_queue *to = ps->flow != NULL ? &ps->flow->queue : &m->loose[ps->seg.hash % LOOSE_QUEUES];
-		struct mon_held *h;
-
-		(void)held;
-		if (to->first == NULL)
-			to->tail = &to->first;
-		*to->tail = queue.first;
-		for (h = queue.first; h != NULL; h = h->next) {
-			h->queue = to;
-			if (&h->pass != ps) {
-				h->pass.flow = ps->flow;
-				h->pass.snd = ps->flow == NULL ? NULL :
-					      &ps->flow->half[seg_from(&ps->flow->half[0], &h->pass.seg) ? 0 : 1];
-				if (ps->flow == NULL)
-					h->pass.stage = STAGE_OUT;
-			}
-			to->tail = &h->next;
-		}
-	}
+	if (ps->flow == NULL)
+		queue_forward(m, &queue, ps);
+	else
+		queue_move(&ps->flow->queue, &queue, ps);
 }
 
 /* --- Stages ------------------------------------------------------------------------------------------------------------------ */
@@ -447,7 +458,7 @@ static void enter_snd(struct mon *m, struct mon_pass *ps)
 	ps->flow->was_known = (ps->snd->flags & (HALF_ISN | HALF_SEQ)) != 0 && !ps->first;
 	mon_half_snd(ps->snd, &ps->seg, &did);
 	if (did.reset && !ps->first) {
-		flow_renew(m, ps, NULL);
+		flow_renew(m, ps);
 		if (ps->flow == NULL)
 			return;
 		did = (struct mon_did){ 0 };
@@ -841,7 +852,7 @@ static bool expire_from(struct mon *m, struct mon_flows *list, uint64_t after_us
 	for (unsigned n = 0; n < EXPIRE; n++) {
 		struct mon_flow *f = TAILQ_FIRST(list);
 
-		if (f == NULL || f->last_us + after_us > m->time_us || f->queue.first != NULL)
+		if (f == NULL || f->last_us + after_us > m->time_us || f->queue.first != NULL || (m->replay && mon_can_take(m) == 0))
 			return false;
 		mon_flow_end(m, f);
 	}
@@ -926,28 +937,49 @@ void mon_asleep(struct mon *m, uint32_t asleep)
 				      memory_order_relaxed);
 }
 
-/* Half a ring of room, and what it has not looked at yet must not be pushed out of the arena. */
-static bool lane_can_take(struct mon_lane *l)
+void mon_lane_mark(const struct mon *m, struct mon_lane *l)
 {
-	struct arena *a = l->group->arena;
+	l->mark.stored = arena_stored(l->group->arena);
+	l->mark.logged = arena_logged(l->group->arena);
+	l->mark.bytes = m->stats->n[CNT_MON_BYTES];
+}
+
+/* Is what it has not looked at yet in danger of being pushed out of the arena, of a stream, of the log? */
+static bool lane_is_behind(const struct mon *m, const struct mon_lane *l)
+{
+	const struct arena *a = l->group->arena;
+
+	return arena_stored(a) - l->mark.stored >= arena_chunks(a) / 4 ||
+	       arena_logged(a) - l->mark.logged >= m->conf.log_bytes / 2 ||
+	       m->stats->n[CNT_MON_BYTES] - l->mark.bytes >= m->conf.buffer_max / 2;
+}
+
+/* A packet needs room for all the records that it may cause. */
+static unsigned lane_can_take(const struct mon *m, struct mon_lane *l)
+{
+	unsigned socks = (unsigned)__builtin_popcountll(l->slots), each = PKT_RECORDS * (socks > 0 ? socks : 1);
+	unsigned enough = l->events.slots / 2 < NET_BURST * each ? l->events.slots / 2 : NET_BURST * each;
 	int room = ring_room(&l->events);
 
 	if (room < 0 || l->bad != NULL || l->leaving)
-		return true;
-	if ((uint32_t)room == l->events.slots) {
-		l->store_mark = arena_stored(a);
-		return true;
+		return UINT_MAX;
+	if ((unsigned)room == l->events.slots) {
+		mon_lane_mark(m, l);
+		return (unsigned)room > each ? (unsigned)room / each : 1;
 	}
-	return (uint32_t)room >= l->events.slots / 2 && arena_stored(a) - l->store_mark < arena_chunks(a) / 4;
+	return (unsigned)room < enough || lane_is_behind(m, l) ? 0 : (unsigned)room / each;
 }
 
-bool mon_can_take(const struct mon *m)
+unsigned mon_can_take(const struct mon *m)
 {
-	for (unsigned i = 0; i < m->rooms; i++) {
-		if (m->room[i].lane->lossless && !lane_can_take(m->room[i].lane))
-			return false;
+	unsigned least = UINT_MAX;
+
+	for (unsigned i = 0; i < m->rooms && least > 0; i++) {
+		unsigned n = m->room[i].lane->lossless ? lane_can_take(m, m->room[i].lane) : UINT_MAX;
+
+		least = n < least ? n : least;
 	}
-	return true;
+	return least;
 }
 
 unsigned mon_socks_ready(const struct mon *m, uint64_t now_us)

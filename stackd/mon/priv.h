@@ -19,6 +19,7 @@ enum {
 	BREAKER_OPENS = 8,   /* deadlines in a row */
 	BREAKER_US = 1000000,
 	COMMANDS = 256,      /* of a lane, per turn */
+	PKT_RECORDS = 20,    /* that one packet may cause, for one socket: four rounds, news, the end of a flow before and of one evicted */
 	EXPIRE = 4096,       /* flows ended by time, per turn */
 	QUIET_US = 300000,   /* a socket whose masks have not changed for so long is ready */
 	DRAIN_US = 2000000,  /* for monitors that are not lossless, at the end of the traffic */
@@ -130,6 +131,7 @@ struct mon {
 	uint64_t held;
 	TAILQ_HEAD(, mon_held) all_held;
 	struct mon_queue loose[LOOSE_QUEUES];
+	struct mon_queue last;    /* of a flow that has gone: it runs to its end at once */
 	struct pkt *out[NET_PORTS_MAX][NET_BURST];
 	unsigned outs[NET_PORTS_MAX];
 	uint8_t script[SCRIPT_MAX];
@@ -146,6 +148,7 @@ void mon_flow_over(struct mon *m, struct mon_flow *f); /* into `closing` */
 void mon_flow_end(struct mon *m, struct mon_flow *f);  /* CONN_END, and it is gone */
 void mon_publish(struct mon_flow *f);
 void mon_view_free(struct mon *m, struct mon_flow *f, struct mon_view *v);
+void mon_lane_mark(const struct mon *m, struct mon_lane *l); /* it has taken everything */
 /* On with a parsed TCP packet: to its flow, or to those who look at orphans. */
 void mon_pass_tcp(struct mon *m, struct mon_pass *ps);
 

@@ -36,7 +36,7 @@ static void must(bool ok, const char *what)
 {
 	if (ok)
 		return;
-	fprintf(stderr, "fuzz_mon: %s\n", what);
+	fprintf(stderr, "fuzz_mon: %s; FUZZ_ONE=%llu\n", what, (unsigned long long)DRIVE_SEED);
 	abort();
 }
 
@@ -382,4 +382,4 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
-DRIVE_MAIN("mon", 150, 6000)
+DRIVE_MAIN("mon", 1500, 6000)
