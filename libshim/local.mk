@@ -66,7 +66,7 @@ tests_unit_test_shim_stream_LDADD = $(shim_test_ldadd)
 
 # the arenas are those that stackd makes
 shim_monitor_sources = $(shim_daemon_sources) tests/unit/shim_monitor.c tests/unit/shim_monitor.h stackd/mon/arena.c \
-	stackd/mon/arena_chunk.c stackd/mon/arena_stream.c stackd/mon/arena.h stackd/mon/arena_priv.h
+	stackd/mon/arena_chunk.c stackd/mon/arena_index.c stackd/mon/arena_stream.c stackd/mon/arena.h stackd/mon/arena_priv.h
 
 tests_unit_test_shim_mon_event_SOURCES = tests/unit/test_shim_mon_event.c $(shim_monitor_sources)
 tests_unit_test_shim_mon_event_CPPFLAGS = $(shim_test_cppflags)

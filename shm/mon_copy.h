@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Copying bytes that the other process may be writing, or reading, at the same time.  What came of it is decided by words that are atomic,
- * before and after (mon.h); so an ordinary copy will do, except where a sanitizer would take it for the mistake that it looks like.
+ * Copying bytes that the other process may be writing, or reading, at the same time.  What came of it is decided by
+ * words that are atomic, before and after (mon.h); so an ordinary copy will do, except where a sanitizer would take
+ * it for the mistake that it looks like.
  */
 #ifndef SHM_MON_COPY_H
 #define SHM_MON_COPY_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The reader of an arena (mon_read.h).  Which chunk holds a part of a stream is found by hints: an index chunk's, or the record's
- * own.  Whether it does is for the chunk's table entry to say, and its turn tells after a copy whether somebody else had it meanwhile.
+ * The reader of an arena (mon_read.h).  Which chunk holds a part of a stream is found by hints: an index chunk's, or
+ * the record's own.  Whether it does is for the chunk's table entry to say, and its turn tells after a copy whether
+ * somebody else had it meanwhile.
  */
 #include "shm/mon_read.h"
 
@@ -32,7 +33,7 @@ static bool fits(const struct mon_arena *m, uint64_t off, uint64_t count, uint64
 static int pkt_gone(const struct mon_reader *r, uint64_t pos);
 static void pkt_trim(struct mon_pkt *hdr);
 
-/* --- Words that the writer changes meanwhile ------------------------------------------------------------------------------ */
+/* --- Words that the writer changes meanwhile -------------------------------------------------------------------- */
 
 static uint16_t get16(const uint16_t *p, memory_order order)
 {
@@ -49,7 +50,8 @@ static uint64_t get64(const uint64_t *p, memory_order order)
 	return atomic_load_explicit((const _Atomic uint64_t *)p, order);
 }
 
-/* Between a copy and the look that tells whether it is one; pairs with the release fence after "changing" (arena_priv.h). */
+/* Between a copy and the look that tells whether it is one; pairs with the release fence after "changing"
+ * (arena_priv.h). */
 #if defined(__SANITIZE_THREAD__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wtsan" /* it does not model fences; all words concerned are atomic */
@@ -68,7 +70,7 @@ static void get_words(uint64_t *to, const void *from, size_t count)
 		to[i] = get64((const uint64_t *)from + i, memory_order_relaxed);
 }
 
-/* --- The arena and its records ----------------------------------------------------------------------------------------------- */
+/* --- The arena and its records ---------------------------------------------------------------------------------- */
 
 int mon_reader_init(struct mon_reader *r, const void *base, uint64_t size)
 {
@@ -117,7 +119,7 @@ int mon_read_rec(const struct mon_reader *r, uint32_t index, uint32_t gen, struc
 	return -EAGAIN;
 }
 
-/* --- Streams --------------------------------------------------------------------------------------------------------------------- */
+/* --- Streams ---------------------------------------------------------------------------------------------------- */
 
 size_t mon_read_stream(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy, uint64_t off,
 		       void *buf, size_t len)
@@ -235,7 +237,7 @@ static bool scan_range(const struct mon_rec *rec, unsigned side, unsigned policy
 	return *from / MON_CHUNK <= *last;
 }
 
-/* --- Parts: what one chunk holds of a stream ------------------------------------------------------------------------------------- */
+/* --- Parts: what one chunk holds of a stream -------------------------------------------------------------------- */
 
 /* The chunk that holds part `number`, and its entry. */
 static bool part_find(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy, uint64_t number,
@@ -249,7 +251,7 @@ static bool part_find(const struct mon_reader *r, const struct mon_rec *rec, uns
 			return true;
 	}
 	*id = rec->side[side].where[policy].few[number % MON_FEW];
-	return part_is(r, rec, side, number, *id, e);
+	return part_is(r, rec, side, number, *id, e) && e->turn <= rec->turn;
 }
 
 /* The first part from *number to last that a chunk holds: its number and entry. */
@@ -305,10 +307,10 @@ static const uint32_t *index_at(const struct mon_reader *r, const struct mon_rec
 	return (const uint32_t *)(r->base + r->head.data_off + (uint64_t)id * MON_CHUNK);
 }
 
-/* --- Table entries ------------------------------------------------------------------------------------------------------------------ */
+/* --- Table entries ---------------------------------------------------------------------------------------------- */
 
-/* Copy an entry.  Its ranges are of one moment unless the writer is stopped amid a change of them: then they are those from
- * before, some of them twice or already joined, in any order.  False: no such chunk. */
+/* Copy an entry.  Its ranges are of one moment unless the writer is stopped amid a change of them: then they are
+ * those from before, some of them twice or already joined, in any order.  False: no such chunk. */
 static bool entry_get(const struct mon_reader *r, uint32_t id, struct mon_chunk *e)
 {
 	const struct mon_chunk *t = (const struct mon_chunk *)(r->base + r->head.chunk_off) + id;
@@ -318,7 +320,7 @@ static bool entry_get(const struct mon_reader *r, uint32_t id, struct mon_chunk 
 	for (int i = 0; i < TRIES; i++) {
 		uint32_t word[MON_RANGES];
 
-		/* these pair with the releases in chunk_add, take and chunk_show (arena_chunk.c), in this order */
+		/* these pair with the releases in chunk_add, chunk_take and chunk_show (arena_chunk.c), in this order */
 		e->version = get16(&t->version, memory_order_acquire);
 		e->turn = get64(&t->turn, memory_order_acquire);
 		e->owner = get64(&t->owner, memory_order_acquire);
@@ -370,7 +372,7 @@ static uint32_t run_next(const struct mon_chunk *e, uint32_t at)
 	return next;
 }
 
-/* --- The packet log ------------------------------------------------------------------------------------------------------------------ */
+/* --- The packet log --------------------------------------------------------------------------------------------- */
 
 int mon_read_pkt(const struct mon_reader *r, uint64_t pos, struct mon_pkt *hdr, void *frame, size_t room)
 {

@@ -41,7 +41,8 @@ size_t mon_pieces(const struct mon_reader *r, const struct mon_rec *rec, unsigne
 		  uint64_t end, struct mon_piece *piece, size_t max);
 
 /* Zero copy: the address of byte off and, in *len, how many lie there in a row (within one chunk).  NULL: not there.  Use it, then ask
- * mon_still(): false means that what was read may have been anything. */
+ * mon_still(): false means that what was read may have been anything.  With the record that mon_at() had it tells for any
+ * byte; with a newer copy for those that were in order (below mon_side.next). */
 const uint8_t *mon_at(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy, uint64_t off,
 		      size_t *len);
 bool mon_still(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy, uint64_t off);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Making an arena; its flow records and its packet log.  Chunks are in arena_chunk.c, what is written into them in arena_stream.c.
+ * Making an arena; its flow records and its packet log.  Chunks are in arena_chunk.c, what is written into them in
+ * arena_stream.c.
  */
 #include "stackd/mon/arena.h"
 
@@ -26,7 +27,7 @@ static void rec_put(struct arena *a, uint32_t rec, const struct mon_rec *new);
 static void queue_push(struct arena *a, unsigned q, uint32_t rec);
 static uint64_t up(uint64_t n, uint64_t to);
 
-/* --- Making ------------------------------------------------------------------------------------------------------------ */
+/* --- Making ----------------------------------------------------------------------------------------------------- */
 
 int arena_create(const struct arena_conf *conf, struct region *mem, struct arena **out)
 {
@@ -118,7 +119,7 @@ static struct arena *writer_new(const struct mon_arena *m, uint8_t *base)
 	return a;
 }
 
-/* --- Records ------------------------------------------------------------------------------------------------------------- */
+/* --- Records ---------------------------------------------------------------------------------------------------- */
 
 uint32_t arena_open(struct arena *a, uint64_t serial, uint64_t born_us)
 {
@@ -223,7 +224,7 @@ static void queue_push(struct arena *a, unsigned q, uint32_t rec)
 	a->record[rec].after[q] = MON_NONE;
 }
 
-/* --- The packet log -------------------------------------------------------------------------------------------------------- */
+/* --- The packet log --------------------------------------------------------------------------------------------- */
 
 uint64_t arena_log(struct arena *a, struct mon_pkt *hdr, const uint8_t *frame)
 {
@@ -253,7 +254,7 @@ uint64_t arena_log(struct arena *a, struct mon_pkt *hdr, const uint8_t *frame)
 	return hdr->pos;
 }
 
-/* --- Figures ----------------------------------------------------------------------------------------------------------------- */
+/* --- Figures ---------------------------------------------------------------------------------------------------- */
 
 uint64_t arena_stored(const struct arena *a)
 {
@@ -263,6 +264,11 @@ uint64_t arena_stored(const struct arena *a)
 uint32_t arena_chunks(const struct arena *a)
 {
 	return a->chunks;
+}
+
+uint64_t arena_logged(const struct arena *a)
+{
+	return a->log_head;
 }
 
 void arena_figures(const struct arena *a, struct arena_figures *f)

@@ -2,9 +2,9 @@
  *
  * Whose chunks are whose (arena_priv.h), and the hints in the records that lead readers to them.
  *
- * A chunk is found by (stream, part number) in buckets.  Up to MON_FEW neighbouring parts are named in the record itself; beyond
- * that all are named in index chunks, which count what they name and go when that is nothing.  Two versions of a stream share chunks
- * and index chunks until they differ: `in` says who shares.
+ * A chunk is found by (stream, part number) in buckets.  Up to MON_FEW neighbouring parts are named in the record
+ * itself; beyond that all are named in index chunks, which count what they name and go when that is nothing.  Two
+ * versions of a stream share chunks and index chunks until they differ: `in` says who shares.
  */
 #include <string.h>
 
@@ -12,20 +12,9 @@
 #include "stackd/mon/arena_priv.h"
 
 static void few_clear(struct arena *a, uint32_t id);
-static uint32_t take(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in);
 static uint32_t spare(struct arena *a);
 static void reclaim(struct arena *a);
 static void evict(struct arena *a, uint32_t id);
-static bool wants_index(const struct stream *st, uint64_t number);
-static void to_index(struct arena *a, uint32_t s);
-static bool index_hold(struct arena *a, uint32_t s, uint64_t number, unsigned in);
-static void index_let(struct arena *a, uint32_t s, uint64_t number, unsigned in);
-static uint32_t index_new(struct arena *a, uint32_t s, uint32_t number, unsigned in, const uint32_t *from);
-static bool index_split(struct arena *a, uint32_t id);
-static uint32_t index_find(struct arena *a, uint32_t s, uint32_t number, unsigned policy);
-static void index_put(struct arena *a, uint32_t id, uint32_t value);
-static void index_name(struct arena *a, uint32_t id, unsigned in, uint32_t value);
-static uint32_t find(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in);
 static uint32_t *bucket_of(struct arena *a, uint32_t s, uint32_t number, unsigned kind);
 static void unchain(struct arena *a, uint32_t id);
 static void list_push(struct arena *a, struct list *l, unsigned k, uint32_t id);
@@ -33,13 +22,12 @@ static void list_cut(struct arena *a, struct list *l, unsigned k, uint32_t id);
 static void list_join(struct arena *a, struct list *to, struct list *from);
 static void put_range(struct mon_range *p, struct mon_range v);
 static void put_ranges(struct mon_chunk *t, uint16_t ranges);
-static uint64_t wide(const struct stream *st, uint32_t number);
 
-/* --- Data chunks --------------------------------------------------------------------------------------------------------- */
+/* --- Data chunks ------------------------------------------------------------------------------------------------ */
 
 uint32_t chunk_find(struct arena *a, uint32_t s, uint32_t number, unsigned policy)
 {
-	return find(a, s, number, CHUNK_DATA, 1u << policy);
+	return chunk_at(a, s, number, CHUNK_DATA, 1u << policy);
 }
 
 uint32_t chunk_new(struct arena *a, uint32_t s, uint64_t number, unsigned in)
@@ -48,12 +36,12 @@ uint32_t chunk_new(struct arena *a, uint32_t s, uint64_t number, unsigned in)
 	bool indexed;
 	uint32_t id;
 
-	if (wants_index(st, number))
-		to_index(a, s);
+	if (index_wanted(st, number))
+		index_begin(a, s);
 	indexed = st->index.first != MON_NONE;
-	if (indexed ? !index_hold(a, s, number, in) : wants_index(st, number))
+	if (indexed ? !index_hold(a, s, number, in) : index_wanted(st, number))
 		return MON_NONE;
-	id = take(a, s, (uint32_t)number, CHUNK_DATA, in);
+	id = chunk_take(a, s, (uint32_t)number, CHUNK_DATA, in);
 	if (id == MON_NONE) {
 		if (indexed)
 			index_let(a, s, number, in);
@@ -74,7 +62,7 @@ uint32_t chunk_split(struct arena *a, uint32_t id)
 	struct chunk *c = &a->chunk[id];
 	uint32_t s = c->stream, number = c->number, new;
 	struct stream *st = stream_of(a, s);
-	uint64_t n = wide(st, number);
+	uint64_t n = part_number(st, number);
 	bool indexed = c->indexed;
 	uint8_t *flags = &side_of(a, s)->flags;
 
@@ -82,7 +70,7 @@ uint32_t chunk_split(struct arena *a, uint32_t id)
 	list_push(a, &a->age, LINK_AGE, id);
 	if (indexed && !index_hold(a, s, n, IN_LAST))
 		return MON_NONE;
-	new = take(a, s, number, CHUNK_DATA, IN_LAST);
+	new = chunk_take(a, s, number, CHUNK_DATA, IN_LAST);
 	if (new == MON_NONE) {
 		if (indexed)
 			index_let(a, s, n, IN_LAST);
@@ -180,7 +168,7 @@ bool chunk_add(struct arena *a, uint32_t id, uint32_t from, uint32_t to)
 	return true;
 }
 
-/* --- Giving back ----------------------------------------------------------------------------------------------------------- */
+/* --- Giving back ------------------------------------------------------------------------------------------------ */
 
 void chunk_free(struct arena *a, uint32_t id)
 {
@@ -197,7 +185,7 @@ void chunk_free(struct arena *a, uint32_t id)
 		st->count--;
 		if (c->indexed) {
 			index_put(a, id, MON_NONE);
-			index_let(a, c->stream, wide(st, c->number), c->in);
+			index_let(a, c->stream, part_number(st, c->number), c->in);
 		} else {
 			few_clear(a, id);
 		}
@@ -253,7 +241,7 @@ void chunk_trim(struct arena *a, uint32_t s, uint64_t head)
 	} else if (n < end) {
 		for (uint32_t id = st->data.first; id != MON_NONE; id = next) {
 			next = a->chunk[id].link[LINK_OWN].next;
-			if (wide(st, a->chunk[id].number) < end)
+			if (part_number(st, a->chunk[id].number) < end)
 				chunk_free(a, id);
 		}
 	}
@@ -264,9 +252,9 @@ void chunk_trim(struct arena *a, uint32_t s, uint64_t head)
 	rec_end(a, s / 2);
 }
 
-/* --- Taking ------------------------------------------------------------------------------------------------------------------ */
+/* --- Taking ----------------------------------------------------------------------------------------------------- */
 
-static uint32_t take(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in)
+uint32_t chunk_take(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in)
 {
 	uint32_t id = spare(a), *bucket;
 	struct stream *st = stream_of(a, s);
@@ -338,13 +326,13 @@ static void reclaim(struct arena *a)
 		queue_pop(a, FULL);
 }
 
-/* Take a chunk from a living stream.  A part that was in order never comes back: so the head moves beyond it, and whoever looks at
- * it in place can tell by the head. */
+/* Take a chunk from a living stream.  A part that was in order never comes back: so the head moves beyond it, and
+ * whoever looks at it in place can tell by the head. */
 static void evict(struct arena *a, uint32_t id)
 {
 	uint32_t s = a->chunk[id].stream;
 	struct stream *st = stream_of(a, s);
-	uint64_t n = wide(st, a->chunk[id].number), end = (n + 1) * MON_CHUNK;
+	uint64_t n = part_number(st, a->chunk[id].number), end = (n + 1) * MON_CHUNK;
 
 	chunk_free(a, id);
 	if (n * MON_CHUNK < st->next)
@@ -352,174 +340,9 @@ static void evict(struct arena *a, uint32_t id)
 	put64(&a->shared->evicted, ++a->evicted);
 }
 
-/* --- Index chunks -------------------------------------------------------------------------------------------------------------- */
+/* --- Buckets and lists ------------------------------------------------------------------------------------------ */
 
-/* With this part there would be more than the record can name. */
-static bool wants_index(const struct stream *st, uint64_t number)
-{
-	uint64_t lo = number < st->lo ? number : st->lo, hi = number >= st->hi ? number + 1 : st->hi;
-
-	return st->index.first == MON_NONE && st->count > 0 && hi - lo > MON_FEW;
-}
-
-/* From names in the record to index chunks.  Making room for them may take some of what they would name. */
-static void to_index(struct arena *a, uint32_t s)
-{
-	struct stream *st = stream_of(a, s);
-	struct mon_side *side = side_of(a, s);
-	uint32_t ids[MON_FEW * MON_POLICIES], number[MON_FEW * MON_POLICIES], n = 0;
-
-	for (uint32_t id = st->data.first; id != MON_NONE && n < MON_FEW * MON_POLICIES; n++) {
-		ids[n] = id;
-		number[n] = a->chunk[id].number;
-		id = a->chunk[id].link[LINK_OWN].next;
-	}
-	for (uint32_t i = 0; i < n; i++) {
-		struct chunk *c = &a->chunk[ids[i]];
-		bool ok = chunk_is(a, ids[i], s, number[i]);
-		uint64_t at = wide(st, number[i]);
-		unsigned in = c->in;
-
-		if (!ok)
-			continue;
-		ok = index_hold(a, s, at, in);
-		if (!chunk_is(a, ids[i], s, number[i])) {
-			if (ok)
-				index_let(a, s, at, in);
-			continue;
-		}
-		c->indexed = ok;
-		if (ok)
-			index_put(a, ids[i], ids[i]);
-		else
-			chunk_free(a, ids[i]);
-	}
-	rec_begin(a, s / 2);
-	for (uint32_t i = 0; i < MON_FEW * MON_POLICIES; i++)
-		put32(&side->where[i / MON_FEW].few[i % MON_FEW], MON_NONE);
-	rec_end(a, s / 2);
-}
-
-/* See to it that part `number` can be named for the versions `in` and no others, and count it. */
-static bool index_hold(struct arena *a, uint32_t s, uint64_t number, unsigned in)
-{
-	uint32_t n = (uint32_t)(number / MON_INDEX_IDS), id, other;
-	unsigned held = 0;
-
-	for (unsigned p = 0; p < MON_POLICIES; p++) {
-		if ((in >> p & 1) == 0)
-			continue;
-		id = index_find(a, s, n, p);
-		if (id != MON_NONE && (a->chunk[id].in & held) != 0) /* counted a moment ago */
-			continue;
-		if (id != MON_NONE && (a->chunk[id].in & ~in) != 0) {
-			if (!index_split(a, id))
-				goto fail;
-			id = index_find(a, s, n, p);
-		}
-		other = index_find(a, s, n, 1 - p);
-		if (id == MON_NONE)
-			id = index_new(a, s, n, other == MON_NONE ? in : 1u << p, NULL);
-		if (id == MON_NONE)
-			goto fail;
-		a->chunk[id].used++;
-		held |= 1u << p;
-	}
-	return true;
-fail:
-	index_let(a, s, number, held);
-	return false;
-}
-
-/* The opposite: what names nothing any more goes. */
-static void index_let(struct arena *a, uint32_t s, uint64_t number, unsigned in)
-{
-	uint32_t n = (uint32_t)(number / MON_INDEX_IDS), done = MON_NONE, id;
-
-	for (unsigned p = 0; p < MON_POLICIES; p++) {
-		id = (in >> p & 1) != 0 ? index_find(a, s, n, p) : MON_NONE;
-		if (id == MON_NONE || id == done)
-			continue;
-		done = id;
-		if (--a->chunk[id].used == 0)
-			chunk_free(a, id);
-	}
-}
-
-/* With the names in `from`, or none. */
-static uint32_t index_new(struct arena *a, uint32_t s, uint32_t number, unsigned in, const uint32_t *from)
-{
-	uint32_t id = take(a, s, number, CHUNK_INDEX, in);
-
-	if (id == MON_NONE)
-		return id;
-	for (unsigned i = 0; i < MON_INDEX_IDS; i++)
-		put32((uint32_t *)data_of(a, id) + i, from == NULL ? MON_NONE : from[i]);
-	/* as in chunk_show */
-	atomic_store_explicit((_Atomic uint64_t *)&a->table[id].owner, a->record[s / 2].serial << 1 | s % 2,
-			      memory_order_release);
-	index_name(a, id, in, id);
-	return id;
-}
-
-/* What both versions share becomes FIRST's, and LAST gets a copy. */
-static bool index_split(struct arena *a, uint32_t id)
-{
-	struct chunk *c = &a->chunk[id];
-	uint32_t s = c->stream, new;
-
-	c->used++; /* not to go while room is made */
-	c->in = IN_FIRST;
-	new = index_new(a, s, c->number, IN_LAST, (const uint32_t *)data_of(a, id));
-	c->used--;
-	if (new == MON_NONE)
-		c->in = IN_BOTH;
-	else
-		a->chunk[new].used = c->used;
-	if (c->used > 0)
-		return new != MON_NONE;
-	if (new != MON_NONE)
-		chunk_free(a, new);
-	chunk_free(a, id);
-	return new != MON_NONE;
-}
-
-static uint32_t index_find(struct arena *a, uint32_t s, uint32_t number, unsigned policy)
-{
-	return find(a, s, number, CHUNK_INDEX, 1u << policy);
-}
-
-/* Name a data chunk, or nothing, where the index chunks of its versions name its part. */
-static void index_put(struct arena *a, uint32_t id, uint32_t value)
-{
-	const struct chunk *c = &a->chunk[id];
-	uint64_t n = wide(stream_of(a, c->stream), c->number);
-
-	for (unsigned p = 0; p < MON_POLICIES; p++) {
-		uint32_t index = (c->in >> p & 1) != 0 ?
-				 index_find(a, c->stream, (uint32_t)(n / MON_INDEX_IDS), p) : MON_NONE;
-
-		if (index != MON_NONE)
-			put32((uint32_t *)data_of(a, index) + n % MON_INDEX_IDS, value);
-	}
-}
-
-/* Name an index chunk, or nothing, in the record. */
-static void index_name(struct arena *a, uint32_t id, unsigned in, uint32_t value)
-{
-	uint32_t s = a->chunk[id].stream, n = a->chunk[id].number;
-	struct mon_side *side = side_of(a, s);
-
-	rec_begin(a, s / 2);
-	for (unsigned p = 0; p < MON_POLICIES; p++)
-		if ((in >> p & 1) != 0)
-			put32(&side->where[p].index[n % MON_INDEX], value);
-	rec_end(a, s / 2);
-}
-
-/* --- Buckets and lists ----------------------------------------------------------------------------------------------------------- */
-
-static uint32_t find(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in)
+uint32_t chunk_at(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in)
 {
 	uint32_t gen = stream_of(a, s)->gen, at = *bucket_of(a, s, number, kind);
 
@@ -591,10 +414,4 @@ static void put_ranges(struct mon_chunk *t, uint16_t ranges)
 {
 	/* pairs with the acquire in entry_get: the entries are there */
 	atomic_store_explicit((_Atomic uint16_t *)&t->ranges, ranges, memory_order_release);
-}
-
-/* The whole number of a part: all are near lo. */
-static uint64_t wide(const struct stream *st, uint32_t number)
-{
-	return st->lo + (uint64_t)(int32_t)(number - (uint32_t)st->lo);
 }

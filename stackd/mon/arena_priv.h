@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the three files of the arena's writer share: arena.c (records, the log), arena_chunk.c (whose chunks are whose, and
- * where the records say that they are), arena_stream.c (bytes).
+ * What the files of the arena's writer share: arena.c (records, the log), arena_chunk.c (whose chunks are whose),
+ * arena_index.c (how readers are led to them), arena_stream.c (bytes).
  *
- * A chunk belongs to a stream (record * 2 + side) in the turn `gen` of that stream: a stream that gives up all its chunks at
- * once takes the next gen and hangs its lists on the free list, in constant time.  A chunk on the free list stays in its bucket, and
- * in the list of ages, until somebody takes it.
+ * A chunk belongs to a stream (record * 2 + side) in the turn `gen` of that stream: a stream that gives up all its
+ * chunks at once takes the next gen and hangs its lists on the free list, in constant time.  A chunk on the free list
+ * stays in its bucket, and in the list of ages, until somebody takes it.
  */
 #ifndef STACKD_MON_ARENA_PRIV_H
 #define STACKD_MON_ARENA_PRIV_H
@@ -78,7 +78,7 @@ struct arena {
 	struct mon_rec scratch; /* between arena_change and arena_changed */
 };
 
-/* --- Words that readers look at meanwhile -------------------------------------------------------------------------------- */
+/* --- Words that readers look at meanwhile ----------------------------------------------------------------------- */
 
 static inline void put16(uint16_t *p, uint16_t v)
 {
@@ -131,21 +131,27 @@ static inline bool chunk_is(struct arena *a, uint32_t id, uint32_t s, uint32_t n
 	return c->held && c->stream == s && c->number == number && c->kind == CHUNK_DATA && c->gen == stream_of(a, s)->gen;
 }
 
+/* The whole number of a part: all are near lo. */
+static inline uint64_t part_number(const struct stream *st, uint32_t number)
+{
+	return st->lo + (uint64_t)(int32_t)(number - (uint32_t)st->lo);
+}
+
 /* arena.c: around changes of a record's shared words */
 void rec_begin(struct arena *a, uint32_t rec);
 void rec_end(struct arena *a, uint32_t rec);
 
-/* --- arena_chunk.c ------------------------------------------------------------------------------------------------------- */
+/* --- arena_chunk.c ---------------------------------------------------------------------------------------------- */
 
 /* The chunk that is part `number` in version `policy`; MON_NONE: none. */
 uint32_t chunk_find(struct arena *a, uint32_t s, uint32_t number, unsigned policy);
 
-/* A chunk for part `number` of the versions `in` (which have none there), found by nobody until chunk_show.  MON_NONE: no room.  May take
- * chunks from any stream, s too, and then raise its head. */
+/* A chunk for part `number` of the versions `in` (which have none there), found by nobody until chunk_show. 
+ * MON_NONE: no room.  May take chunks from any stream, s too, and then raise its head. */
 uint32_t chunk_new(struct arena *a, uint32_t s, uint64_t number, unsigned in);
 
-/* A chunk for version LAST of what `id` is for both, with a copy of its bytes and ranges.  MON_NONE as above; then id itself may be gone.
- * chunk_show(new) makes it so. */
+/* A chunk for version LAST of what `id` is for both, with a copy of its bytes and ranges.  MON_NONE as above; then id
+ * itself may be gone. chunk_show(new) makes it so. */
 uint32_t chunk_split(struct arena *a, uint32_t id);
 
 /* Its bytes and ranges are complete: let readers find it. */
@@ -159,6 +165,27 @@ bool chunk_can_add(const struct chunk *c, uint32_t from, uint32_t to);
 void chunk_free(struct arena *a, uint32_t id);
 void chunk_free_all(struct arena *a, uint32_t s);
 void chunk_trim(struct arena *a, uint32_t s, uint64_t head);
+
+/* What the above is made of: a chunk of any kind, shown to nobody yet; the chunk of that kind, number and any of the
+ * versions `in`. */
+uint32_t chunk_take(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in);
+uint32_t chunk_at(struct arena *a, uint32_t s, uint32_t number, unsigned kind, unsigned in);
+
+/* --- arena_index.c ---------------------------------------------------------------------------------------------- */
+
+/* With part `number` there would be more than the record can name.  From then on index chunks name all parts.  Making
+ * room for them may take some of what they would name. */
+bool index_wanted(const struct stream *st, uint64_t number);
+void index_begin(struct arena *a, uint32_t s);
+
+/* See to it that part `number` can be named for the versions `in` and no others, and count it; the opposite. */
+bool index_hold(struct arena *a, uint32_t s, uint64_t number, unsigned in);
+void index_let(struct arena *a, uint32_t s, uint64_t number, unsigned in);
+
+/* Name a data chunk, or nothing, where the index chunks of its versions name its part; an index chunk, or nothing, in
+ * the record. */
+void index_put(struct arena *a, uint32_t id, uint32_t value);
+void index_name(struct arena *a, uint32_t id, unsigned in, uint32_t value);
 
 /* arena.c: forget the first of a queue */
 void queue_pop(struct arena *a, unsigned q);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Bytes of streams, part by part (a part is what one chunk holds).  Bytes are written before the range that tells of them; version
- * LAST alone is ever overwritten where readers may look, and a byte of it is then either the old or the new one.
+ * Bytes of streams, part by part (a part is what one chunk holds).  Bytes are written before the range that tells of
+ * them; version LAST alone is ever overwritten where readers may look, and a byte of it is then either the old or the
+ * new one.
  */
 #include <string.h>
 

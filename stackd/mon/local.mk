@@ -3,7 +3,7 @@
 # Monitors.
 
 stackd_core_sources += \
-	stackd/mon/arena.c stackd/mon/arena_chunk.c stackd/mon/arena_priv.h stackd/mon/arena_stream.c
+	stackd/mon/arena.c stackd/mon/arena_chunk.c stackd/mon/arena_index.c stackd/mon/arena_priv.h stackd/mon/arena_stream.c
 
 stackd_core_sources += \
 	stackd/mon/arena.h stackd/mon/edit.h stackd/mon/flow.h stackd/mon/map.h stackd/mon/mon.h stackd/mon/priv.h \
@@ -34,13 +34,18 @@ tests_unit_test_mon_SOURCES = tests/unit/test_mon.c
 tests_unit_test_mon_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(CHECK_CFLAGS) $(DPDK_CFLAGS)
 tests_unit_test_mon_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 
-arena_sources = stackd/mon/arena.c stackd/mon/arena_chunk.c stackd/mon/arena_stream.c
+arena_sources = stackd/mon/arena.c stackd/mon/arena_chunk.c stackd/mon/arena_index.c stackd/mon/arena_stream.c
 
-check_PROGRAMS += tests/unit/test_arena tests/unit/test_mon_read
-TESTS += tests/unit/test_arena tests/unit/test_mon_read
+check_PROGRAMS += tests/unit/test_arena tests/unit/test_arena_steps tests/unit/test_mon_read
+TESTS += tests/unit/test_arena tests/unit/test_arena_steps tests/unit/test_mon_read
 tests_unit_test_arena_SOURCES = tests/unit/test_arena.c tests/unit/arena_fixture.h $(arena_sources)
 tests_unit_test_arena_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_arena_LDADD = libshm.la $(CHECK_LIBS)
+
+# it includes the writer and the reader themselves
+tests_unit_test_arena_steps_SOURCES = tests/unit/test_arena_steps.c tests/unit/arena_fixture.h
+tests_unit_test_arena_steps_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_arena_steps_LDADD = libshm.la $(CHECK_LIBS)
 
 # two threads, as test_ring
 tests_unit_test_mon_read_SOURCES = tests/unit/test_mon_read.c tests/unit/arena_fixture.h $(arena_sources)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The arena's writer, seen through its reader: by cases, against a plain model of a stream, and out of memory all the time.
+ * The arena's writer, seen through its reader: by cases, against a plain model of a stream, and out of memory all the
+ * time.
  */
 #include "tests/unit/arena_fixture.h"
 
@@ -71,6 +72,7 @@ static void sane(void)
 		if (!c->held || c->gen != stream_of(arena, c->stream)->gen)
 			continue;
 		held++;
+		ck_assert_uint_ge(part_of(c), c->kind == CHUNK_DATA ? stream_of(arena, c->stream)->head / C : 0);
 		data += c->kind == CHUNK_DATA;
 		ck_assert_uint_ne(c->in, 0);
 		if (c->kind == CHUNK_INDEX) {
@@ -85,6 +87,10 @@ static void sane(void)
 			ck_assert_uint_eq(used, c->used);
 		}
 	}
+	for (uint32_t i = arena->queue[FULL].first; i != MON_NONE; i = arena->record[i].after[FULL]) {
+		ck_assert(!arena->record[i].open);
+		ck_assert_uint_gt(arena->record[i].side[0].count + arena->record[i].side[1].count, 0);
+	}
 	for (uint32_t s = 0; s < arena->records_touched * 2; s++) {
 		listed += stream_of(arena, s)->count;
 		ck_assert(stream_of(arena, s)->count > 0 || stream_of(arena, s)->index.first == MON_NONE);
@@ -93,7 +99,7 @@ static void sane(void)
 	ck_assert_uint_eq(held + free_count, arena->chunks_touched);
 }
 
-/* --- One stream ----------------------------------------------------------------------------------------------------------- */
+/* --- One stream ------------------------------------------------------------------------------------------------- */
 
 START_TEST(conf_is_checked)
 {
@@ -280,7 +286,7 @@ START_TEST(pieces_beyond_the_table_are_dropped_and_counted)
 }
 END_TEST
 
-/* --- Against a model ------------------------------------------------------------------------------------------------------- */
+/* --- Against a model -------------------------------------------------------------------------------------------- */
 
 enum { MODEL = 40 * C };
 struct model {
@@ -373,7 +379,7 @@ START_TEST(random_writes_equal_the_model)
 }
 END_TEST
 
-/* --- Long streams ----------------------------------------------------------------------------------------------------------- */
+/* --- Long streams ----------------------------------------------------------------------------------------------- */
 
 START_TEST(span_pushes_the_head)
 {
@@ -382,9 +388,10 @@ START_TEST(span_pushes_the_head)
 
 	make(4, 64, SPAN);
 	rec = arena_open(arena, SERIAL, 1);
-	for (unsigned i = 0; i < 40; i++)
+	for (unsigned i = 0; i < 40; i++) {
 		put(rec, SERIAL, 0, i * C, C);
-	ck_assert_uint_eq(rec_of(rec, SERIAL).side[0].head, 24 * C);
+		ck_assert_uint_eq(rec_of(rec, SERIAL).side[0].head, i < SPAN ? 0 : (i - SPAN + 1) * C);
+	}
 	ck_assert_uint_eq(figures().chunks_used, SPAN + 1);
 	ck_assert_uint_eq(figures().evicted, 0);
 	has(rec, SERIAL, 0, MON_FIRST, 24 * C, 40 * C, 0);
@@ -393,6 +400,10 @@ START_TEST(span_pushes_the_head)
 	arena_trim(arena, rec, 0, 40 * C + 50);
 	ck_assert_uint_eq(put(rec, SERIAL, 0, 40 * C, 100), 50);
 	has(rec, SERIAL, 0, MON_FIRST, 40 * C + 50, 40 * C + 100, 0);
+	arena_trim(arena, rec, 0, 40 * C + 70); /* what is below it is not told, though the chunk stays */
+	has(rec, SERIAL, 0, MON_FIRST, 40 * C + 70, 40 * C + 100, 0);
+	arena_trim(arena, rec, 0, 40 * C); /* never back */
+	ck_assert_uint_eq(rec_of(rec, SERIAL).side[0].head, 40 * C + 70);
 	/* one piece longer than the span, and jumps */
 	ck_assert_uint_eq(put(rec, SERIAL, 0, 50 * C, 65535), 65535);
 	ck_assert_uint_eq(put(rec, SERIAL, 0, 1000000 * (uint64_t)C, 1), 1);
@@ -499,7 +510,7 @@ START_TEST(two_versions_of_an_indexed_stream)
 }
 END_TEST
 
-/* --- Many streams ------------------------------------------------------------------------------------------------------------- */
+/* --- Many streams ----------------------------------------------------------------------------------------------- */
 
 START_TEST(records_are_used_again_oldest_first)
 {
@@ -623,6 +634,92 @@ START_TEST(one_stream_larger_than_the_arena)
 }
 END_TEST
 
+/* The chunk whose bytes come in two versions is the oldest in a full arena: the room for the second is made of
+ * another. */
+START_TEST(room_for_a_second_version)
+{
+	uint32_t n;
+
+	make(128, 8, 64);
+	n = arena_chunks(arena);
+	for (uint32_t i = 0; i < n; i++) {
+		arena_open(arena, i + 1, 1);
+		put(i, i + 1, 0, 0, 100);
+	}
+	ck_assert_uint_eq(put_variant(0, 1, 0, 50, 100, 3), 50);
+	ck_assert_uint_eq(figures().evicted, 1);
+	ck_assert(!there(1, 2, 0, MON_FIRST, 0));
+	holds(0, 1, 0, MON_FIRST, 0, 100, 0);
+	holds(0, 1, 0, MON_FIRST, 100, 150, 3);
+	holds(0, 1, 0, MON_LAST, 0, 50, 0);
+	holds(0, 1, 0, MON_LAST, 50, 150, 3);
+	sane();
+	unmake();
+}
+END_TEST
+
+/* Ahead of what is in order, one version of a part may go without the other. */
+START_TEST(versions_go_one_by_one)
+{
+	uint32_t n;
+
+	make(128, 8, 64);
+	n = arena_chunks(arena);
+	arena_open(arena, 1, 1);
+	put(0, 1, 0, C, 100);
+	put_variant(0, 1, 0, C, 100, 1);
+	for (uint32_t i = 1; i < n; i++) { /* takes FIRST's chunk in the end */
+		arena_open(arena, i + 1, 1);
+		put(i, i + 1, 0, 0, 100);
+	}
+	ck_assert_uint_eq(figures().evicted, 1);
+	ck_assert(!there(0, 1, 0, MON_FIRST, C));
+	holds(0, 1, 0, MON_LAST, C, C + 100, 1);
+	sane();
+	/* room for FIRST is made of LAST's chunk, and then room for LAST of somebody's */
+	ck_assert_uint_eq(put_variant(0, 1, 0, C + 50, 100, 2), 100);
+	has(0, 1, 0, MON_FIRST, C + 50, C + 150, 2);
+	holds(0, 1, 0, MON_LAST, C + 50, C + 150, 2);
+	sane();
+	unmake();
+}
+END_TEST
+
+/* What a stream lacks comes late, when room for it can only be made of its own later parts. */
+START_TEST(a_hole_is_filled_at_the_cost_of_what_follows)
+{
+	uint32_t n;
+
+	make(4, 8, 64);
+	n = arena_chunks(arena);
+	arena_open(arena, SERIAL, 1);
+	for (uint64_t i = 1; i < n; i++) /* one more is the index */
+		put(0, SERIAL, 0, i * C, C);
+	in_order(0, 0, n * C);
+	ck_assert_uint_eq(put(0, SERIAL, 0, 0, 10), 0);
+	ck_assert_uint_eq(rec_of(0, SERIAL).side[0].head, 2 * C);
+	has(0, SERIAL, 0, MON_FIRST, 2 * C, n * C, 0);
+	sane();
+	unmake();
+}
+END_TEST
+
+START_TEST(dropped_and_wanted_again)
+{
+	make(4, 16, 64);
+	arena_open(arena, SERIAL, 1);
+	put(0, SERIAL, 0, 0, 8 * C + 100);
+	in_order(0, 0, 8 * C + 100);
+	arena_drop(arena, 0, 0);
+	ck_assert_uint_eq(figures().chunks_used, 0);
+	ck_assert_uint_eq(rec_of(0, SERIAL).side[0].head, 8 * C + 100);
+	ck_assert_uint_eq(put(0, SERIAL, 0, 0, 8 * C + 110), 10);
+	has(0, SERIAL, 0, MON_LAST, 8 * C + 100, 8 * C + 110, 0);
+	sane();
+	unmake();
+}
+END_TEST
+
 START_TEST(stored_counts_chunks)
 {
 	make(4, 16, 16);
@@ -667,6 +764,7 @@ START_TEST(torture)
 		else if (what < 40) {
 			uint32_t len = 1 + rnd(&seed, what < 5 ? 65535 : 3000);
 
+			next[f][side] += what % 4 == 0 ? rnd(&seed, 9000) : 0; /* never seen, or later */
 			put_variant(f, serial[f], side, next[f][side], len, rnd(&seed, 4));
 			next[f][side] += len;
 			in_order(f, side, next[f][side]);
@@ -723,6 +821,10 @@ static Suite *suite(void)
 	tcase_add_test(many, what_a_caller_changes_is_published);
 	tcase_add_test(many, closed_first_then_oldest_living);
 	tcase_add_test(many, one_stream_larger_than_the_arena);
+	tcase_add_test(many, room_for_a_second_version);
+	tcase_add_test(many, versions_go_one_by_one);
+	tcase_add_test(many, a_hole_is_filled_at_the_cost_of_what_follows);
+	tcase_add_test(many, dropped_and_wanted_again);
 	tcase_add_test(many, stored_counts_chunks);
 	tcase_add_loop_test(many, torture, 0, 6);
 	tcase_set_timeout(many, 60);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The reader of an arena: against a writer that takes things away, by hand and on another thread, and against an arena full of nonsense.
+ * The reader of an arena: against a writer that takes things away, by hand and on another thread, and against an
+ * arena full of nonsense.
  */
 #include "tests/unit/arena_fixture.h"
 
@@ -12,7 +13,7 @@
 
 enum { SERIAL = 7, C = MON_CHUNK };
 
-/* --- Nobody else is there --------------------------------------------------------------------------------------------------- */
+/* --- Nobody else is there --------------------------------------------------------------------------------------- */
 
 START_TEST(no_arena)
 {
@@ -125,6 +126,10 @@ START_TEST(in_place)
 	/* growth does no harm */
 	put(0, SERIAL, 1, 5010, 10);
 	ck_assert(mon_still(&reader, &old, 1, 0, C));
+	arena_trim(arena, 0, 1, 20);
+	r = rec_of(0, SERIAL);
+	ck_assert_ptr_null(mon_at(&reader, &r, 1, 0, 19, &len));
+	ck_assert_ptr_nonnull(mon_at(&reader, &r, 1, 0, 20, &len));
 	/* all chunks go to others, and this stream asks for its old parts again */
 	for (uint32_t i = 1; i <= 8; i++) {
 		arena_open(arena, 100 + i, 1);
@@ -140,6 +145,37 @@ START_TEST(in_place)
 	ck_assert_ptr_null(mon_at(&reader, &old, 1, 0, 5010, &len)); /* given out after that copy of the record */
 	ck_assert(!mon_still(&reader, &old, 1, 0, 5010));
 	unmake();
+}
+END_TEST
+
+/* Out of order, a part may come back, even into the same chunk: that is not what the pointer was for. */
+START_TEST(in_place_and_back_again)
+{
+	unsigned same = 0;
+
+	for (uint32_t others = 0; others < 24; others++) {
+		const uint8_t *p;
+		struct mon_rec old, r;
+		size_t len;
+
+		make(64, 8, 64);
+		arena_open(arena, SERIAL, 1);
+		put(0, SERIAL, 1, 3 * C, 100);
+		old = rec_of(0, SERIAL);
+		p = mon_at(&reader, &old, 1, 0, 3 * C, &len);
+		ck_assert_ptr_nonnull(p);
+		for (uint32_t i = 1; i <= others; i++) {
+			arena_open(arena, 100 + i, 1);
+			put(i, 100 + i, 0, 0, 1);
+		}
+		ck_assert_int_eq(mon_still(&reader, &old, 1, 0, 3 * C), others < arena_chunks(arena));
+		put_variant(0, SERIAL, 1, 3 * C, 100, 1);
+		ck_assert_int_eq(mon_still(&reader, &old, 1, 0, 3 * C), others < arena_chunks(arena));
+		r = rec_of(0, SERIAL);
+		same += others >= arena_chunks(arena) && mon_at(&reader, &r, 1, 0, 3 * C, &len) == p;
+		unmake();
+	}
+	ck_assert_uint_gt(same, 0);
 }
 END_TEST
 
@@ -165,7 +201,7 @@ START_TEST(an_old_copy_of_a_record)
 }
 END_TEST
 
-/* --- The packet log ------------------------------------------------------------------------------------------------------------ */
+/* --- The packet log --------------------------------------------------------------------------------------------- */
 
 static uint8_t frame_byte(uint64_t ts, uint32_t i)
 {
@@ -233,6 +269,27 @@ START_TEST(log_keeps_what_fits)
 }
 END_TEST
 
+START_TEST(log_is_used_to_its_end)
+{
+	static uint8_t frame[4096];
+	struct mon_pkt hdr, *shared;
+	uint64_t pos[4];
+
+	make_log(4, 16, 16, 4096);
+	for (unsigned i = 0; i < 4; i++)
+		pos[i] = log_put(i, 1024 - sizeof(hdr));
+	for (unsigned i = 0; i < 4; i++) {
+		ck_assert_int_eq(mon_read_pkt(&reader, pos[i], &hdr, frame, sizeof(frame)), 0);
+		ck_assert(log_is(&hdr, frame, i, 1024 - sizeof(hdr)));
+	}
+	/* a length that would lead out of it */
+	shared = (struct mon_pkt *)((uint8_t *)mem.base + reader.head.log_off + 3 * 1024);
+	shared->len++;
+	ck_assert_int_eq(mon_read_pkt(&reader, pos[3], &hdr, frame, sizeof(frame)), -EPROTO);
+	unmake();
+}
+END_TEST
+
 START_TEST(giant_frames_are_cut)
 {
 	static uint8_t frame[70000];
@@ -256,7 +313,7 @@ START_TEST(giant_frames_are_cut)
 }
 END_TEST
 
-/* --- Nonsense --------------------------------------------------------------------------------------------------------------------- */
+/* --- Nonsense --------------------------------------------------------------------------------------------------- */
 
 static void ask_everything(const struct mon_reader *r, const struct mon_rec *rec, uint64_t *seed)
 {
@@ -337,7 +394,7 @@ START_TEST(nonsense_is_read_safely)
 }
 END_TEST
 
-/* --- A writer at the same time --------------------------------------------------------------------------------------------------- */
+/* --- A writer at the same time ---------------------------------------------------------------------------------- */
 
 enum { FLOWS = 5, WRITES = 60000 };
 
@@ -466,8 +523,10 @@ static Suite *suite(void)
 	tcase_add_test(alone, bad_questions_have_no_answer);
 	tcase_add_test(alone, a_writer_that_stopped_midway);
 	tcase_add_test(alone, in_place);
+	tcase_add_test(alone, in_place_and_back_again);
 	tcase_add_test(alone, an_old_copy_of_a_record);
 	tcase_add_test(alone, log_keeps_what_fits);
+	tcase_add_test(alone, log_is_used_to_its_end);
 	tcase_add_test(alone, giant_frames_are_cut);
 	suite_add_tcase(s, alone);
 	tcase_add_loop_test(bad, nonsense_is_read_safely, 0, 3);
