@@ -76,6 +76,8 @@ flows_end()
 
 net_up
 www_make 1B 64K "$FILE"
+in_kernel ip link set k0 mtu 9000 # stackd's own stays at 1500
+ip -n "$NSD" link set s0 mtu 9000
 stackd_conf
 [ "$(nproc)" = 1 ] || sed -i 's|cores = \[0\]|cores = [0, 1]|' "$T/stackd.conf"
 stackd_start
