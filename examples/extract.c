@@ -37,7 +37,7 @@ struct stream {
 	uint64_t pkts, bytes, missed, rexmit, ooo;
 	bool fin;  /* its end has been sent, and is at fin_off */
 	uint64_t fin_off;
-	bool counted; /* the current packet is in ooo */
+	uint64_t next, from, to; /* the current packet is ahead of `next` with these bytes; to 0: it is not */
 	bool fin_ahead; /* it is a FIN beyond what is expected, and not known to be believed */
 	int fd;    /* -1: not written to a file */
 	struct island *island; /* by offset, with holes between */
@@ -224,7 +224,8 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 		return;
 	s = &f->to[1 - side];
 	s->pkts++;
-	s->counted = s->fin_ahead = false;
+	s->to = 0;
+	s->fin_ahead = false;
 	if (mtcp_getlastpkt(mctx, sock, side, &p) != 0 || p.tcph->rst || (p.payloadlen == 0 && (!p.tcph->fin || s->fin)))
 		return;
 	if (mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, side == MOS_SIDE_CLI ? MOS_INFO_SVRBUF : MOS_INFO_CLIBUF, &info, &len) != 0)
@@ -238,22 +239,39 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 	end = p.offset + p.payloadlen;
 	if (s->fin && end > s->fin_off)
 		end = s->fin_off;
-	s->counted = end > p.offset && island_add(s, p.offset - (uint32_t)ahead, p.offset, end);
-	s->fin_ahead = p.tcph->fin && !s->counted;
-	s->ooo += s->counted;
+	s->next = p.offset - (uint32_t)ahead;
+	s->from = p.offset;
+	s->to = end > p.offset ? end : 0;
+	s->fin_ahead = p.tcph->fin && !s->fin;
 }
 
-/* It lay outside the window after all, and its bytes will not count. */
+/* HK_RCV: it has arrived, unless on_error has been told that it lies outside the window. */
+static void on_arrival(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	struct flow *f = mtcp_get_uctx(mctx, sock);
+	struct stream *s;
+	bool fresh;
+
+	(void)event;
+	(void)arg;
+	if (f == NULL)
+		return;
+	s = &f->to[side];
+	fresh = s->to > 0 && island_add(s, s->next, s->from, s->to);
+	s->ooo += fresh || (s->fin_ahead && s->fin);
+	s->to = 0;
+	s->fin_ahead = false;
+}
+
+/* It lies outside the window: its bytes do not count. */
 static void on_error(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
 	struct flow *f = mtcp_get_uctx(mctx, sock);
 
 	(void)event;
 	(void)arg;
-	if (f == NULL || !f->to[side].counted)
-		return;
-	f->to[side].counted = false;
-	f->to[side].ooo--;
+	if (f != NULL)
+		f->to[side].to = 0;
 }
 
 static void on_rexmit(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
@@ -293,8 +311,6 @@ static void on_state(mctx_t mctx, int sock, int side, event_t event, filter_arg_
 	    mtcp_getlastpkt(mctx, sock, side, &p) == 0) { /* this side has said its last word */
 		f->to[1 - side].fin = true;
 		f->to[1 - side].fin_off = p.offset + p.payloadlen;
-		f->to[1 - side].ooo += f->to[1 - side].fin_ahead;
-		f->to[1 - side].fin_ahead = false;
 	}
 	if (state == MOS_TCP_CLOSED && !(f->to[0].fin && f->to[1].fin) && mtcp_getlastpkt(mctx, sock, side, &p) == 0 && p.tcph->rst)
 		f->reset = true;
@@ -334,6 +350,7 @@ static int watch(mctx_t mctx, char *filter)
 	if (sock < 0 || (filter != NULL && mtcp_bind_monitor_filter(mctx, sock, &ft) != 0))
 		return -1;
 	if (mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0 ||
+	    mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_RCV, on_arrival) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_REXMIT, MOS_HK_SND, on_rexmit) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_NEW_DATA, MOS_NULL, on_data) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_ERROR, MOS_NULL, on_error) != 0 ||
