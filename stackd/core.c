@@ -49,7 +49,7 @@ struct core {
 	struct tcp *tcp;
 	struct mon *mon;
 	bool replays, replaying, replayed; /* it has captures to read; has begun; has told that they ended */
-	_Atomic bool can_take; /* what comes from a capture would not be lost to a lossless monitor */
+	bool only_replays; /* no port has other traffic */
 	struct nic *nic[NET_PORTS_MAX];
 	bool passing[NET_PORTS_MAX]; /* frames of this port are others': a bridge, a tap, a replay */
 	unsigned nics;
@@ -113,13 +113,8 @@ static void listener_out(struct core *core, const struct mail *m)
 	answer(core, m->back, MAIL_LISTENER_DONE);
 }
 
-static unsigned receive(struct core *core);
-
 static void monitor_order(struct core *core, struct mon_order *o)
 {
-	/* what other engines have handed over belongs to the traffic that ends */
-	while (o->kind == MON_ORDER_FINISH && core->steer != NULL && steer_waiting(core->steer, core->index))
-		(void)receive(core);
 	if (o->kind == MON_ORDER_LANE && idle_add_doorbell(&core->idle, o->lane->doorbell_fd) != 0)
 		o->lane->bad = "its doorbell cannot be watched";
 	mon_order(core->mon, o, core->now_us);
@@ -301,15 +296,21 @@ static void feed(struct core *core, struct pkt **pkts, unsigned n)
 	tcp_in(core->tcp, pkts, n, core->now_us);
 }
 
-/* Captures are read by the first engine, as fast as all engines' lossless monitors follow. */
+/* How many frames of captures this engine may take now: lossless monitors shall follow. */
+static uint16_t replay_room(struct core *core)
+{
+	unsigned n = mon_can_take(core->mon);
+
+	return (uint16_t)(n < NET_BURST ? n : NET_BURST);
+}
+
+/* Captures are read by the first engine.  Others leave what they cannot take yet in their rings, so these hold it up, too. */
 static bool replay_may_go_on(struct core *core)
 {
 	const struct conf *conf = core->conf.conf;
 
-	for (unsigned e = 0; e < core->engines; e++) {
-		if (!atomic_load_explicit(&core->conf.peers[e]->can_take, memory_order_relaxed))
-			return false;
-		if (e != core->index && steer_room(core->steer, core->index, e) < 2 * NET_BURST)
+	for (unsigned e = 1; e < core->engines; e++) {
+		if (steer_room(core->steer, core->index, e) < 2 * NET_BURST)
 			return false;
 	}
 	for (unsigned i = 0; i < conf->ports && !core->replaying; i++) {
@@ -336,17 +337,33 @@ static void replay_look(struct core *core)
 	core->replayed = mail_send(core->conf.to_control, &m) == 0;
 }
 
+/* How many frames may come by a port now. */
+static uint16_t port_room(struct core *core, unsigned port)
+{
+	if (core->index >= core->nic[port]->rx_queues)
+		return 0;
+	if (core->conf.conf->port[port].mode != CONF_REPLAY)
+		return NET_BURST;
+	return !core->replayed && replay_may_go_on(core) ? replay_room(core) : 0;
+}
+
+/* And from other engines.  Live traffic waits for no monitor. */
+static uint16_t steer_may(struct core *core)
+{
+	return core->only_replays ? replay_room(core) : NET_BURST;
+}
+
 static unsigned receive(struct core *core)
 {
 	struct pkt *pkts[NET_BURST];
 	unsigned work = 0, n;
-	bool replay = core->replays && !core->replayed && replay_may_go_on(core);
 
 	for (unsigned i = 0; i < core->nics; i++) {
-		if (core->index >= core->nic[i]->rx_queues ||
-		    (core->conf.conf->port[i].mode == CONF_REPLAY && !replay))
+		uint16_t room = port_room(core, i);
+
+		if (room == 0)
 			continue;
-		n = nic_rx(core->nic[i], core->index, pkts, NET_BURST, core->now_us);
+		n = nic_rx(core->nic[i], core->index, pkts, room, core->now_us);
 		work += n;
 		for (unsigned k = 0; k < n; k++) {
 			COUNT_ADD(core->stats, NIC_RX_BYTES, pkts[k]->len);
@@ -359,7 +376,7 @@ static unsigned receive(struct core *core)
 	}
 	if (core->steer == NULL)
 		return work;
-	n = steer_get(core->steer, core->index, pkts, NET_BURST);
+	n = steer_get(core->steer, core->index, pkts, steer_may(core));
 	for (unsigned k = 0; k < n; k++)
 		pkts[k]->flags |= PKT_STEERED;
 	feed(core, pkts, n);
@@ -449,7 +466,6 @@ static unsigned core_turn(struct core *core)
 
 	core->now_us = clock_us();
 	core->env.now_us = core->now_us;
-	atomic_store_explicit(&core->can_take, mon_can_take(core->mon), memory_order_relaxed);
 	work = mail_in(core);
 	work += receive(core);
 	replay_look(core);
@@ -481,7 +497,7 @@ static uint64_t next_us(struct core *core)
 		next = core->tick_us;
 	if (mon_next_us(core->mon, core->now_us) < next)
 		next = mon_next_us(core->mon, core->now_us);
-	if (!atomic_load_explicit(&core->can_take, memory_order_relaxed) && core->now_us + REPLAY_SLEEP_US < next)
+	if (core->only_replays && mon_can_take(core->mon) == 0 && core->now_us + REPLAY_SLEEP_US < next)
 		next = core->now_us + REPLAY_SLEEP_US;
 	if (core->replays && !core->replayed && core->steer != NULL && !steer_taken(core->steer, core->index) &&
 	    core->now_us + REPLAY_SLEEP_US < next)
@@ -517,7 +533,7 @@ static bool nothing_came(struct core *core)
 		return false;
 	if (!cds_wfcq_empty(&core->inbox.head, &core->inbox.tail))
 		return false;
-	if (core->steer != NULL && steer_waiting(core->steer, core->index))
+	if (core->steer != NULL && steer_may(core) > 0 && steer_waiting(core->steer, core->index))
 		return false;
 	for (unsigned i = 0; i < core->lanes; i++) {
 		if (app_ready(core->lane[i]))
@@ -723,17 +739,18 @@ static int core_monitor(struct core *core)
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	mc.realtime_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000 - clock_us();
+	core->only_replays = true;
 	for (unsigned i = 0; i < conf->ports; i++) {
 		mc.port[i].mode = port_mode(conf->port[i].mode);
 		mc.port[i].peer = conf->port[i].mode == CONF_BRIDGE ? port_named(conf, conf->port[i].peer) : -1;
 		mc.port[i].nic = core->nic[i];
 		core->passing[i] = conf->port[i].mode != CONF_ENDPOINT;
 		core->replays |= core->index == 0 && conf->port[i].mode == CONF_REPLAY;
+		core->only_replays &= conf->port[i].mode == CONF_REPLAY;
 	}
 	core->mon = mon_create(&mc, core->stats);
 	if (core->mon == NULL)
 		return -errno;
-	atomic_store(&core->can_take, true);
 	net_on_send(core->net, on_send, core);
 	return 0;
 }

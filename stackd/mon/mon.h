@@ -93,7 +93,9 @@ struct mon_lane {
 	uint64_t held_bytes;
 	const char *bad;         /* why this client must go */
 	bool bad_told;
-	uint64_t store_mark;     /* what the arena had stored when this lane was last idle */
+	struct {
+		uint64_t stored, logged, bytes; /* the arena's chunks and log, and payload, when this lane had last taken everything */
+	} mark;
 
 	/* for stackctl, written by the engine.  offered = delivered + filtered + lost + early-dropped causes */
 	uint64_t offered, delivered, filtered, lost, commands, wakes, stale;
@@ -206,8 +208,8 @@ uint64_t mon_next_us(const struct mon *m, uint64_t now_us);
 bool mon_ready(const struct mon *m);
 void mon_asleep(struct mon *m, uint32_t asleep);
 
-/* May a replay go on, or would a lossless monitor lose something? */
-bool mon_can_take(const struct mon *m);
+/* How many packets of a replay may come without any lossless monitor losing something; UINT_MAX: there is none. */
+unsigned mon_can_take(const struct mon *m);
 /* Monitor sockets that have said all they want, or said nothing for a while: a replay may wait for so many. */
 unsigned mon_socks_ready(const struct mon *m, uint64_t now_us);
 

@@ -221,7 +221,7 @@ static bool finish_some(struct mon *m)
 			f = TAILQ_FIRST(&m->table.age);
 		if (f == NULL)
 			return true;
-		if (!mon_can_take(m))
+		if (mon_can_take(m) == 0)
 			return false;
 		mon_flow_end(m, f);
 	}
@@ -294,7 +294,7 @@ static void order_lane(struct mon *m, struct mon_order *o)
 	TAILQ_INIT(&r->dues);
 	m->rooms++;
 	o->lane->group->lanes++;
-	o->lane->store_mark = arena_stored(o->lane->group->arena);
+	mon_lane_mark(m, o->lane);
 }
 
 static void order_share(struct mon *m, struct mon_order *o)
