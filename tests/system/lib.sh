@@ -163,7 +163,7 @@ net_up()
 	T=$(mktemp -d "${TMPDIR:-/tmp}/stackd-$TEST.XXXXXX")
 	chmod 755 "$T"
 	trap on_exit EXIT
-	trap 'exit 130' INT TERM HUP
+	trap 'exit 130' INT TERM HUP PIPE
 	NSD=${T##*/}-d NSK=${T##*/}-k NSA=${T##*/}-a
 	for ns in "$NSD" "$NSK" "$NSA"; do
 		ip netns add "$ns"
@@ -410,7 +410,7 @@ on_exit()
 {
 	local rc=$? left
 	trap - EXIT
-	trap '' INT TERM HUP
+	trap '' INT TERM HUP PIPE
 	set +e
 	[ "$FINISHED" = yes ] || [ "$rc" = 77 ] || not_ok "end" "stopped early with status $rc"
 	net_down

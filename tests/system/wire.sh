@@ -95,7 +95,7 @@ check "the server is alive" alive httpd
 check "the customer got the right bytes each time" customer_was_served
 check "another transfer" same_bytes "$FILE"
 check "no connection is left" flows_end
-for name in tcp.challenge_acks tcp.bad_ack tcp.bad_header tcp.icmp_ignored icmp.bad arp.conflict arp.bad ip.bad ip.martian \
+for name in tcp.challenge_acks tcp.bad_ack tcp.bad_header tcp.icmp_ignored icmp.bad arp.conflict arp.bad ip.bad ip.martian ip.fragment_drop \
 	eth.short eth.vlan_drop; do
 	check "$name was counted" counted "$name"
 done
