@@ -34,6 +34,12 @@ tests_unit_test_mon_SOURCES = tests/unit/test_mon.c
 tests_unit_test_mon_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(CHECK_CFLAGS) $(DPDK_CFLAGS)
 tests_unit_test_mon_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 
+check_PROGRAMS += tests/unit/test_bridge
+TESTS += tests/unit/test_bridge
+tests_unit_test_bridge_SOURCES = tests/unit/test_bridge.c
+tests_unit_test_bridge_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_bridge_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
 arena_sources = stackd/mon/arena.c stackd/mon/arena_chunk.c stackd/mon/arena_index.c stackd/mon/arena_stream.c
 
 check_PROGRAMS += tests/unit/test_arena tests/unit/test_arena_steps tests/unit/test_mon_read

@@ -5,8 +5,8 @@ stackd_core_sources += stackd/net/arp.c stackd/net/arp.h stackd/net/arp_table.c 
 
 noinst_HEADERS += tests/unit/net_fixture.h
 
-check_PROGRAMS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_route tests/unit/test_steer
-TESTS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_route tests/unit/test_steer
+check_PROGRAMS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_pass tests/unit/test_route tests/unit/test_steer
+TESTS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_pass tests/unit/test_route tests/unit/test_steer
 
 tests_unit_test_arp_SOURCES = tests/unit/test_arp.c
 tests_unit_test_arp_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
@@ -23,6 +23,10 @@ tests_unit_test_icmp_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 tests_unit_test_ip4_SOURCES = tests/unit/test_ip4.c
 tests_unit_test_ip4_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
 tests_unit_test_ip4_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
+tests_unit_test_pass_SOURCES = tests/unit/test_pass.c
+tests_unit_test_pass_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_pass_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)

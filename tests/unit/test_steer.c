@@ -111,6 +111,58 @@ START_TEST(icmp_error_goes_to_the_connection)
 }
 END_TEST
 
+static unsigned ip6_put(uint8_t *f, bool back, uint8_t next, const void *data, unsigned len)
+{
+	uint8_t *ip = f + eth_put(f, our_mac, ETH_TYPE_IP6);
+
+	memset(ip, 0, 40);
+	ip[0] = 0x60;
+	put16(ip + 4, (uint16_t)len);
+	ip[6] = next;
+	for (unsigned i = 0; i < 16; i++) {
+		ip[8 + (back ? 16 : 0) + i] = (uint8_t)(i * 5 + 1);
+		ip[8 + (back ? 0 : 16) + i] = (uint8_t)(i * 9 + 7);
+	}
+	memcpy(ip + 40, data, len);
+	return 54 + len;
+}
+
+/* TCP of both directions, behind option headers, too, goes to one engine; other ports may go elsewhere, fragments go by address. */
+START_TEST(ip6)
+{
+	uint8_t f[256], there[24] = {0x0f, 0xa0, 0, 80}, back[24] = {0, 80, 0x0f, 0xa0}, other[24] = {0x0f, 0xa1, 0, 80};
+	uint8_t chain[40] = {60, 0, [8] = PROTO_TCP, 0}, fragment[32] = {PROTO_TCP, 0};
+	uint32_t want;
+	bool all;
+
+	want = steer(f, ip6_put(f, false, PROTO_TCP, there, sizeof(there)), &all);
+	ck_assert(!all);
+	ck_assert_uint_eq(steer(f, ip6_put(f, true, PROTO_TCP, back, sizeof(back)), &all), want);
+	ck_assert_uint_ne(steer(f, ip6_put(f, false, PROTO_TCP, other, sizeof(other)), &all), want);
+	memcpy(chain + 16, there, sizeof(there));
+	ck_assert_uint_eq(steer(f, ip6_put(f, false, 0, chain, sizeof(chain)), &all), want);
+	memcpy(fragment + 8, there, sizeof(there));
+	want = steer(f, ip6_put(f, false, 44, fragment, sizeof(fragment)), &all);
+	ck_assert_uint_eq(steer(f, ip6_put(f, true, PROTO_UDP, back, sizeof(back)), &all), want);
+	ck_assert(!all);
+}
+END_TEST
+
+START_TEST(two_tags)
+{
+	uint8_t f[256], seg[64];
+	unsigned len = ip_put(f, PEER, OURS, PROTO_TCP, 1, 0, seg, tcp_put(seg, PEER, OURS, 4000, 80, 0));
+	uint32_t want;
+	bool all;
+
+	want = steer(f, len, &all);
+	memmove(f + 22, f + 14, len - 14);
+	memcpy(f + 12, "\x88\xa8\0\5\x81\0\0\7\x08", 10);
+	ck_assert_uint_eq(steer(f, len + 8, &all), want);
+	ck_assert(!all);
+}
+END_TEST
+
 START_TEST(others_go_to_all)
 {
 	uint8_t f[64] = {0};
@@ -135,7 +187,7 @@ START_TEST(any_frame_is_safe)
 		for (unsigned k = 0; k < len; k++)
 			f[k] = (uint8_t)number(&state);
 		if (len >= 14)
-			put16(f + 12, i % 3 ? ETH_TYPE_IP4 : ETH_TYPE_VLAN);
+			put16(f + 12, i % 3 ? i % 5 ? ETH_TYPE_IP4 : ETH_TYPE_IP6 : ETH_TYPE_VLAN);
 		if (len >= 18 && i % 3 == 0)
 			put16(f + 16, ETH_TYPE_IP4);
 		if (len >= 42 && i % 2) {
@@ -167,6 +219,8 @@ SUITE_BEGIN("steer")
 	TEST(frame_equals_tuple)
 	TEST(fragments_stay_together)
 	TEST(icmp_error_goes_to_the_connection)
+	TEST(ip6)
+	TEST(two_tags)
 	TEST(others_go_to_all)
 	TEST(any_frame_is_safe)
 	TEST(spreads_evenly)
