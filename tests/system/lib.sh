@@ -100,6 +100,7 @@ spawn()
 {
 	local name=$1
 	shift
+	: >"$T/$name.log" # at once: nobody shall take what an earlier one has written for this one's
 	"$@" >"$T/$name.log" 2>&1 </dev/null &
 	PIDS[$name]=$!
 }

@@ -294,7 +294,8 @@ static void both_versions(uint32_t link, uint8_t *header, uint32_t len, unsigned
 	uint8_t data[64];
 
 	head(MICRO, link);
-	memcpy(data, header, len);
+	if (len > 0)
+		memcpy(data, header, len);
 	memcpy(data + len, ip4, sizeof(ip4));
 	if (type_at < len)
 		memcpy(data + type_at, "\x08\x00", 2);
