@@ -237,6 +237,14 @@ static void put32(uint8_t *p, uint32_t v)
 	memcpy(p, &v, 4);
 }
 
+static uint32_t get32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return ntohl(v);
+}
+
 static void put16(uint8_t *p, uint16_t v)
 {
 	v = htons(v);
@@ -833,13 +841,13 @@ START_TEST(inserted_bytes_move_the_rest_of_the_flow)
 	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
 	verdict(w, e.claim, MON_PASS);
 	p = arrives(right);
-	ck_assert_uint_eq(ntohl(*(uint32_t *)(void *)(p->data + ETH + IP + 4)), 106);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 4), 106);
 	nic_free(p);
 	from_server(501, 107, SEG_ACK, NULL);
 	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
 	verdict(w, e.claim, MON_PASS);
 	p = arrives(left);
-	ck_assert_uint_eq(ntohl(*(uint32_t *)(void *)(p->data + ETH + IP + 8)), 104);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 8), 104);
 	nic_free(p);
 }
 END_TEST
@@ -862,10 +870,10 @@ START_TEST(a_reset_ends_both_sides)
 	command(w, &c);
 	p = arrives(right);
 	ck_assert_uint_eq(p->data[ETH + IP + 13] & SEG_RST, SEG_RST);
-	ck_assert_uint_eq(ntohl(*(uint32_t *)(void *)(p->data + ETH + IP + 4)), 103);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 4), 103);
 	nic_free(p);
 	p = arrives(left);
-	ck_assert_uint_eq(ntohl(*(uint32_t *)(void *)(p->data + ETH + IP + 4)), 501);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 4), 501);
 	nic_free(p);
 }
 END_TEST
