@@ -105,7 +105,6 @@ too_long()
 # The kernel itself has address 10.9.0.1 on stackd's end of the wire now.
 tapped()
 {
-	local before after
 	cat >"$T/stackd.conf" <<-END
 		engines = { cores = [${1:-0}]; };
 		ports = ( { name = "tap"; device = "net_af_packet0,iface=s0"; mode = "tap"; } );
@@ -115,17 +114,12 @@ tapped()
 	stackd_start
 	app extract "$T/bin/extract" --json
 	wait_line 10 "$T/stackd.log" "${PIDS["stackd"]}" 'app .* is attached'
-	before=$(received)
 	[ "$(ip netns exec "$NSD" curl -sS --fail "$SERVER/20M" | sha256sum | cut -d' ' -f1)" = "$(sha_of "$T/www/20M")" ] || return
 	poll 5 grep -q '"end":"FIN"' "$T/extract.log" || return
-	after=$(received)
 	flow_known $((10 << 20)) || return # a tap may come too late, nothing waits for it
+	ctl ports --json | jq -e '.ports[0] | .rx_frames > 0 and .tx_frames == 0' || return
 	stackd_stop
-	# every packet that the kernel got was one that the other kernel sent
-	[ "$((after - before))" -le "$(jq '.c2s.pkts + 4' "$T/extract.log")" ]
 }
-
-received() { in_kernel cat /sys/class/net/k0/statistics/rx_packets; }
 
 net_up
 net_bridge
