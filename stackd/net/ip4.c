@@ -118,8 +118,7 @@ void ip4_send(struct net *net, uint32_t src, uint32_t dst, uint8_t proto, const 
 	}
 }
 
-/* A peer that leaves segmentation to its port hands over more than the MTU, and our port's buffer cuts it short.  So it is with
- * long datagrams on net_af_packet, where the kernel puts fragments together before we see them. */
+/* A peer that leaves segmentation to its port hands over more than the MTU, and our port's buffer cuts it short. */
 static enum stats_counter too_long(struct net *net, const struct pkt *p, uint32_t total)
 {
 	struct net_port *port = &net->port[p->port];

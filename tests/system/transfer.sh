@@ -6,7 +6,7 @@
 set -euo pipefail
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
-need wrk
+need wrk ping
 
 # The payload that stackd has sent and received, against what curl says of one fetch.
 counters_agree()
@@ -73,4 +73,5 @@ for connections in 1 100 1000; do
 	check "wrk, $connections with Connection: close" load "$connections" 'Connection: close'
 done
 check "1 MiB arrives after all that" same_bytes 1M
+check "ping in fragments" in_kernel ping -q -c 5 -i 0.01 -W 2 -s 4000 "$STACK_IP"
 finish
