@@ -105,6 +105,10 @@ static struct nic *port_open(const struct conf *conf, unsigned i)
 		n = nic_pcap_open(file, p->name, p->replay_speed == CONF_SPEED_REAL);
 	} else {
 		n = nic_dpdk_open(p->device, p->name, conf->cores, conf->packets, p->mtu);
+		if (n != NULL && p->mode != CONF_ENDPOINT && nic_dpdk_promiscuous(n) != 0) {
+			nic_close(n);
+			return NULL;
+		}
 	}
 
 	if (n == NULL || !p->fault.on)

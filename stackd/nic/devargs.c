@@ -153,6 +153,20 @@ static bool is_packet_socket(int fd)
 	       (domain == AF_PACKET_NUMBER || domain == AF_XDP_NUMBER);
 }
 
+int devargs_promiscuous(int fd)
+{
+	struct sockaddr_ll bound;
+	struct packet_mreq m = {.mr_type = PACKET_MR_PROMISC};
+	socklen_t len = sizeof(bound);
+
+	if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
+		return -errno;
+	if (bound.sll_family != AF_PACKET)
+		return -EINVAL;
+	m.mr_ifindex = bound.sll_ifindex;
+	return setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &m, sizeof(m)) == 0 ? 0 : -errno;
+}
+
 unsigned devargs_sockets_since(const struct devargs_fds *before, int *fd, unsigned max)
 {
 	struct devargs_fds *now = malloc(sizeof(*now));

@@ -135,6 +135,24 @@ struct nic *nic_dpdk_open(const char *device, const char *name, unsigned queues,
 	return &d->nic;
 }
 
+/* net_af_packet would set the interface's flag, which stays; its sockets can ask for the same, which does not. */
+int nic_dpdk_promiscuous(struct nic *n)
+{
+	struct dpdk *d = (struct dpdk *)n;
+	int ret = d->nic.wait_fds > 0 ? devargs_promiscuous(d->nic.wait_fd[0]) : -EINVAL;
+
+	if (ret != 0)
+		ret = rte_eth_promiscuous_enable(d->port);
+	if (ret == 0)
+		return 0;
+	if (ret == -ENOTSUP) {
+		log_debug("nic", "%s: the driver has no promiscuous mode", n->name);
+		return 0;
+	}
+	log_err("nic", "%s: it cannot receive what is sent to others: %s", n->name, strerror(-ret));
+	return ret;
+}
+
 static int find_or_probe(struct dpdk *d, const char *device, unsigned queues, uint16_t mtu)
 {
 	char full[DEVARGS_SIZE], name[RTE_ETH_NAME_MAX_LEN];

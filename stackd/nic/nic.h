@@ -93,6 +93,9 @@ int nic_thread_register(void);
  * many as engines; fewer when the device has fewer.  packets: buffers of its pool.  NULL and errno with a log line. */
 struct nic *nic_dpdk_open(const char *device, const char *name, unsigned queues, unsigned packets, uint16_t mtu);
 
+/* It shall receive what is sent to any address, not to its own alone: bridges and taps want that.  0 or -errno with a log line. */
+int nic_dpdk_promiscuous(struct nic *n);
+
 /* Wrap inner, which then belongs to the wrapper. Both directions suffer. */
 struct nic *nic_fault_open(struct nic *inner, const struct nic_fault *f);
 

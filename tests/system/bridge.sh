@@ -84,6 +84,13 @@ partial()
 	same 1M && sent 1M && [ "$(counter mon.partial_checksum)" -gt 500 ]
 }
 
+# promiscuous COUNT: both of stackd's interfaces are, or are not.
+promiscuous()
+{
+	local dev
+	for dev in s0 s1; do ip -d -j -n "$NSD" link show "$dev" | jq -e --argjson n "$1" '.[0].promiscuity == $n' || return; done
+}
+
 # flow_known MISSED: extract has seen the one flow that went through meanwhile, with as many bytes; of these it may have missed so many.
 flow_known()
 {
@@ -128,6 +135,7 @@ nginx_start
 
 bridge_conf 0
 stackd_start
+check "frames to others are received, too" promiscuous 1
 traffic "one engine" strict
 app extract "$T/bin/extract" --json
 wait_line 10 "$T/stackd.log" "${PIDS[stackd]}" 'app .* is attached'
@@ -136,6 +144,7 @@ check "watched: all kinds of frames" frames "$NSC" c0 "$NSK" k0 strict
 check "watched: the flow is known" flow_known 0
 check "checksums left to the port are completed" partial
 stackd_stop
+check "only while there is a bridge" promiscuous 0
 in_client ethtool -K c0 tx off >/dev/null
 in_kernel ethtool -K k0 tx off >/dev/null
 
