@@ -36,15 +36,17 @@ enum {
 	MON_CHUNK = 4096,
 	MON_RANGES = 10,      /* pieces of one chunk that may be there with holes between */
 	MON_FEW = 4,          /* chunks named in the flow record itself */
-	MON_INDEX = 8,        /* index chunks of a stream */
+	MON_INDEX = 8,        /* index chunks of one version of a stream */
 	MON_INDEX_IDS = MON_CHUNK / 4,
 	MON_SPAN_MAX = (MON_INDEX - 1) * MON_INDEX_IDS, /* chunks that one stream may span: 28 MiB */
+	MON_APART_MAX = 1 << 20, /* and where most of them are missing: 4 GiB */
 	MON_FRAME_MAX = 65535 + 32, /* bytes of a frame in the log */
 	MON_FILTER_MAX = 4096, /* instructions of one filter */
 	MON_SLOTS_MAX = 64,    /* monitor sockets of all programs, per engine */
 	MON_SOCKS_MAX = 16,    /* of one context */
 };
 #define MON_NONE UINT32_MAX
+#define MON_INDEX_MARK 0x80000000u
 
 enum mon_policy { MON_FIRST, MON_LAST, MON_POLICIES };
 
@@ -88,7 +90,7 @@ struct mon_range {
 /* Table entry of a chunk. */
 struct mon_chunk {
 	uint64_t owner;  /* serial << 1 | side; 0: nobody's, or changing */
-	uint32_t number; /* low half of stream offset / MON_CHUNK; MON_NONE and no ranges: an index chunk */
+	uint32_t number; /* low half of stream offset / MON_CHUNK; an index chunk: of that / MON_INDEX_IDS, with MON_INDEX_MARK */
 	uint16_t ranges; /* entries of range[], sorted, with holes between them */
 	uint16_t version; /* seqlock of the ranges: odd while they change otherwise than by growth of the last */
 	struct mon_range range[MON_RANGES];
@@ -97,8 +99,8 @@ struct mon_chunk {
 static_assert(sizeof(struct mon_chunk) == SHM_LINE, "an entry is a cache line");
 
 /* Where the chunks of one version of a stream are.  Number n is few[n % MON_FEW] while no index chunk is there; else the
- * uint32_t at n % MON_INDEX_IDS of index chunk index[n / MON_INDEX_IDS % MON_INDEX].  An id found so is a hint: the chunk's table
- * entry decides. */
+ * uint32_t at n % MON_INDEX_IDS of the index chunk, any of index[], whose table entry has the number n / MON_INDEX_IDS.  An id found so is
+ * a hint: the chunk's table entry decides. */
 struct mon_where {
 	uint32_t few[MON_FEW];
 	uint32_t index[MON_INDEX];

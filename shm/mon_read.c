@@ -25,6 +25,10 @@ static bool part_is(const struct mon_reader *r, const struct mon_rec *rec, unsig
 		    struct mon_chunk *e);
 static const uint32_t *index_at(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy,
 				uint64_t number);
+static const uint32_t *index_next(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy,
+				  uint64_t from, uint64_t *block);
+static const uint32_t *index_in(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy,
+				uint64_t i, uint64_t from, uint64_t *block);
 static bool entry_get(const struct mon_reader *r, uint32_t id, struct mon_chunk *e);
 static bool entry_still(const struct mon_reader *r, uint32_t id, const struct mon_chunk *e);
 static uint32_t run_at(const struct mon_chunk *e, uint32_t at);
@@ -218,7 +222,7 @@ static bool args_ok(const struct mon_rec *rec, unsigned side, unsigned policy)
 	return side < 2 && policy < MON_POLICIES && rec->serial != 0;
 }
 
-/* Where to look for [*from, end): from the head on, in no more parts than a stream may span.  False: nowhere. */
+/* Where to look for [*from, end): from the head on, as far as parts may be apart.  False: nowhere. */
 static bool scan_range(const struct mon_rec *rec, unsigned side, unsigned policy, uint64_t *from, uint64_t end,
 		       uint64_t *last)
 {
@@ -229,7 +233,7 @@ static bool scan_range(const struct mon_rec *rec, unsigned side, unsigned policy
 	head = rec->side[side].head;
 	if (*from < head)
 		*from = head;
-	*last = head / MON_CHUNK + MON_SPAN_MAX;
+	*last = head / MON_CHUNK + MON_APART_MAX;
 	if (*from >= end)
 		return false;
 	if ((end - 1) / MON_CHUNK < *last)
@@ -274,15 +278,18 @@ static bool part_next(const struct mon_reader *r, const struct mon_rec *rec, uns
 		}
 	}
 	while (n <= last && n < best) {
-		const uint32_t *index = index_at(r, rec, side, policy, n);
-		uint64_t block_end = (n / MON_INDEX_IDS + 1) * MON_INDEX_IDS;
+		uint64_t block, block_end;
+		const uint32_t *index = index_next(r, rec, side, policy, n / MON_INDEX_IDS, &block);
 
-		for (; index != NULL && n <= last && n < best && n < block_end; n++)
+		if (index == NULL)
+			break;
+		n = n < block * MON_INDEX_IDS ? block * MON_INDEX_IDS : n;
+		block_end = (block + 1) * MON_INDEX_IDS;
+		for (; n <= last && n < best && n < block_end; n++)
 			if (part_is(r, rec, side, n, get32(&index[n % MON_INDEX_IDS], memory_order_relaxed), &try)) {
 				best = n;
 				*e = try;
 			}
-		n = block_end;
 	}
 	*number = best;
 	return best != UINT64_MAX;
@@ -299,11 +306,46 @@ static bool part_is(const struct mon_reader *r, const struct mon_rec *rec, unsig
 static const uint32_t *index_at(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy,
 				uint64_t number)
 {
-	uint32_t id = rec->side[side].where[policy].index[number / MON_INDEX_IDS % MON_INDEX];
+	uint64_t block = number / MON_INDEX_IDS, at;
+	const uint32_t *index;
+
+	for (unsigned i = 0; i < MON_INDEX; i++) { /* mostly the first one */
+		index = index_in(r, rec, side, policy, (block + i) % MON_INDEX, block, &at);
+		if (index != NULL && at == block)
+			return index;
+	}
+	return NULL;
+}
+
+/* The index chunk with the lowest number of `from` or more. */
+static const uint32_t *index_next(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy,
+				  uint64_t from, uint64_t *block)
+{
+	const uint32_t *best = NULL, *index;
+	uint64_t at;
+
+	*block = UINT64_MAX;
+	for (unsigned i = 0; i < MON_INDEX; i++) {
+		index = index_in(r, rec, side, policy, i, from, &at);
+		if (index != NULL && at < *block) {
+			best = index;
+			*block = at;
+		}
+	}
+	return best;
+}
+
+/* The i-th index chunk, and its number, taken for one of `from` or more. */
+static const uint32_t *index_in(const struct mon_reader *r, const struct mon_rec *rec, unsigned side, unsigned policy,
+				uint64_t i, uint64_t from, uint64_t *block)
+{
+	uint32_t id = rec->side[side].where[policy].index[i];
 	struct mon_chunk e;
 
-	if (id == MON_NONE || !entry_get(r, id, &e) || e.owner != (rec->serial << 1 | side) || e.number != MON_NONE)
+	if (id == MON_NONE || !entry_get(r, id, &e) || e.owner != (rec->serial << 1 | side) ||
+	    (e.number & MON_INDEX_MARK) == 0)
 		return NULL;
+	*block = from + ((e.number - (uint32_t)from) & (MON_INDEX_MARK - 1));
 	return (const uint32_t *)(r->base + r->head.data_off + (uint64_t)id * MON_CHUNK);
 }
 

@@ -39,7 +39,8 @@ void arena_changed(struct arena *a, uint32_t rec);
 
 /* Store len bytes at stream offset off of side's stream.  Version FIRST takes only what is not there yet, LAST all;
  * where the two come to differ, chunks are copied (and MON_SIDE_TWO is set).  What would stretch the stream beyond
- * span_max chunks pushes old chunks out from below (mon_side.head rises).  Returns the bytes of [off, off+len) that
+ * span_max chunks pushes old chunks out from below (mon_side.head rises), unless it has fewer than that, and an index
+ * chunk may still be added.  Returns the bytes of [off, off+len) that
  * are new to version FIRST.  Bytes that cannot be stored (too many pieces in a chunk) are dropped and counted.
  * Handles any off and len (len at most 65535). */
 uint32_t arena_write(struct arena *a, uint32_t rec, unsigned side, uint64_t off, const uint8_t *bytes, uint32_t len);

@@ -268,7 +268,7 @@ uint32_t chunk_take(struct arena *a, uint32_t s, uint32_t number, unsigned kind,
 	atomic_store_explicit((_Atomic uint64_t *)&t->turn, ++a->turn, memory_order_release);
 	changing();
 	put16(&t->ranges, 0);
-	put32(&t->number, kind == CHUNK_INDEX ? MON_NONE : number);
+	put32(&t->number, kind == CHUNK_INDEX ? number | MON_INDEX_MARK : number);
 	bucket = bucket_of(a, s, number, kind);
 	a->chunk[id] = (struct chunk){
 		.stream = s,

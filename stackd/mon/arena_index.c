@@ -8,6 +8,7 @@
 static uint32_t index_new(struct arena *a, uint32_t s, uint32_t number, unsigned in, const uint32_t *from);
 static bool index_split(struct arena *a, uint32_t id);
 static uint32_t index_find(struct arena *a, uint32_t s, uint32_t number, unsigned policy);
+static unsigned index_place(const struct arena *a, const struct stream *st, uint32_t number);
 
 bool index_wanted(const struct stream *st, uint64_t number)
 {
@@ -51,6 +52,11 @@ void index_begin(struct arena *a, uint32_t s)
 	for (uint32_t i = 0; i < MON_FEW * MON_POLICIES; i++)
 		put32(&side->where[i / MON_FEW].few[i % MON_FEW], MON_NONE);
 	rec_end(a, s / 2);
+}
+
+bool index_room(struct arena *a, uint32_t s, uint64_t number)
+{
+	return index_place(a, stream_of(a, s), (uint32_t)(number / MON_INDEX_IDS)) < MON_INDEX;
 }
 
 bool index_hold(struct arena *a, uint32_t s, uint64_t number, unsigned in)
@@ -100,10 +106,12 @@ void index_let(struct arena *a, uint32_t s, uint64_t number, unsigned in)
 /* With the names in `from`, or none. */
 static uint32_t index_new(struct arena *a, uint32_t s, uint32_t number, unsigned in, const uint32_t *from)
 {
-	uint32_t id = chunk_take(a, s, number, CHUNK_INDEX, in);
+	unsigned place = index_place(a, stream_of(a, s), number);
+	uint32_t id = place < MON_INDEX ? chunk_take(a, s, number, CHUNK_INDEX, in) : MON_NONE;
 
 	if (id == MON_NONE)
 		return id;
+	a->chunk[id].place = (uint8_t)place;
 	for (unsigned i = 0; i < MON_INDEX_IDS; i++)
 		put32((uint32_t *)data_of(a, id) + i, from == NULL ? MON_NONE : from[i]);
 	/* as in chunk_show */
@@ -140,6 +148,22 @@ static uint32_t index_find(struct arena *a, uint32_t s, uint32_t number, unsigne
 	return chunk_at(a, s, number, CHUNK_INDEX, 1u << policy);
 }
 
+/* Where the record names index chunk `number`, now or if it were made; MON_INDEX: nowhere. */
+static unsigned index_place(const struct arena *a, const struct stream *st, uint32_t number)
+{
+	unsigned taken = 0, place = number % MON_INDEX;
+
+	for (uint32_t id = st->index.first; id != MON_NONE; id = a->chunk[id].link[LINK_OWN].next) {
+		if (a->chunk[id].number == number)
+			return a->chunk[id].place;
+		taken |= 1u << a->chunk[id].place;
+	}
+	for (unsigned i = 0; i < MON_INDEX; i++, place = (place + 1) % MON_INDEX)
+		if ((taken >> place & 1) == 0)
+			return place;
+	return MON_INDEX;
+}
+
 void index_put(struct arena *a, uint32_t id, uint32_t value)
 {
 	const struct chunk *c = &a->chunk[id];
@@ -156,12 +180,12 @@ void index_put(struct arena *a, uint32_t id, uint32_t value)
 
 void index_name(struct arena *a, uint32_t id, unsigned in, uint32_t value)
 {
-	uint32_t s = a->chunk[id].stream, n = a->chunk[id].number;
+	uint32_t s = a->chunk[id].stream, place = a->chunk[id].place;
 	struct mon_side *side = side_of(a, s);
 
 	rec_begin(a, s / 2);
 	for (unsigned p = 0; p < MON_POLICIES; p++)
 		if ((in >> p & 1) != 0)
-			put32(&side->where[p].index[n % MON_INDEX], value);
+			put32(&side->where[p].index[place], value);
 	rec_end(a, s / 2);
 }

@@ -38,6 +38,7 @@ struct chunk {
 	uint8_t in;      /* which versions of the stream it is a part of: IN_FIRST, IN_LAST */
 	bool held;
 	bool indexed;    /* it counts in an index chunk's `used` */
+	uint8_t place;   /* index: in mon_where.index[], the same in both versions */
 	struct mon_range range[MON_RANGES];
 };
 
@@ -177,6 +178,9 @@ uint32_t chunk_at(struct arena *a, uint32_t s, uint32_t number, unsigned kind, u
  * room for them may take some of what they would name. */
 bool index_wanted(const struct stream *st, uint64_t number);
 void index_begin(struct arena *a, uint32_t s);
+
+/* Would there be a place for an index chunk that names part `number`? */
+bool index_room(struct arena *a, uint32_t s, uint64_t number);
 
 /* See to it that part `number` can be named for the versions `in` and no others, and count it; the opposite. */
 bool index_hold(struct arena *a, uint32_t s, uint64_t number, unsigned in);

@@ -10,6 +10,7 @@
 #include "stackd/mon/arena_priv.h"
 
 static uint32_t write_part(struct arena *a, uint32_t s, uint64_t off, const uint8_t *bytes, uint32_t len);
+static bool may_be_apart(struct arena *a, uint32_t s, uint64_t number);
 static bool appends(struct arena *a, uint32_t s, uint64_t off);
 static uint32_t write_new(struct arena *a, uint32_t s, uint64_t off, const uint8_t *bytes, uint32_t len, unsigned in);
 static uint32_t fill(struct arena *a, uint32_t id, uint32_t from, const uint8_t *bytes, uint32_t len);
@@ -32,7 +33,7 @@ uint32_t arena_write(struct arena *a, uint32_t rec, unsigned side, uint64_t off,
 			part = st->head - off < part ? (uint32_t)(st->head - off) : part;
 			continue;
 		}
-		if (off / MON_CHUNK - st->head / MON_CHUNK >= a->span_max)
+		if (off / MON_CHUNK - st->head / MON_CHUNK >= a->span_max && !may_be_apart(a, s, off / MON_CHUNK))
 			chunk_trim(a, s, (off / MON_CHUNK - a->span_max + 1) * MON_CHUNK);
 		fresh += write_part(a, s, off, bytes, part);
 	}
@@ -60,6 +61,14 @@ void arena_drop(struct arena *a, uint32_t rec, unsigned side)
 		put32((uint32_t *)shown->where + i, MON_NONE);
 	atomic_store_explicit((_Atomic uint8_t *)&shown->flags, shown->flags & ~MON_SIDE_TWO, memory_order_relaxed);
 	rec_end(a, rec);
+}
+
+/* Beyond the span: may all that is below stay?  Parts that are missing cost nothing; but the index has few places. */
+static bool may_be_apart(struct arena *a, uint32_t s, uint64_t number)
+{
+	const struct stream *st = stream_of(a, s);
+
+	return st->count < a->span_max && number - st->head / MON_CHUNK < MON_APART_MAX && index_room(a, s, number);
 }
 
 /* Returns the bytes that are new to version FIRST. */

@@ -416,6 +416,61 @@ START_TEST(span_pushes_the_head)
 }
 END_TEST
 
+/* Bytes far ahead take no room from those before them, until there are as many as a stream may span, or too many places. */
+START_TEST(parts_far_apart)
+{
+	uint64_t far = (uint64_t)65535 << 14, step = (uint64_t)MON_INDEX_IDS * C;
+	struct mon_piece piece[20];
+	uint8_t last[10];
+	struct mon_rec r;
+	uint32_t rec;
+
+	make(4, 100, 16);
+	rec = arena_open(arena, SERIAL, 1);
+	ck_assert_uint_eq(put(rec, SERIAL, 0, 0, 5), 5);
+	ck_assert_uint_eq(put(rec, SERIAL, 0, far - 4, 4), 4);
+	ck_assert_uint_eq(put(rec, SERIAL, 0, far - 9, 9), 5);
+	r = rec_of(rec, SERIAL);
+	ck_assert_uint_eq(r.side[0].head, 0);
+	has(rec, SERIAL, 0, MON_FIRST, 0, 5, 0);
+	has(rec, SERIAL, 0, MON_FIRST, far - 9, far, 0);
+	ck_assert_uint_eq(mon_find(&reader, &r, 0, MON_FIRST, 5, UINT64_MAX), far - 9);
+	ck_assert_uint_eq(mon_pieces(&reader, &r, 0, MON_LAST, 0, UINT64_MAX, piece, 20), 2);
+	sane();
+	/* two versions there, and one of them alone in between; index chunks that would have the same place */
+	ck_assert_uint_eq(put_variant(rec, SERIAL, 0, far - 4, 4, 1), 0);
+	for (unsigned i = 1; i < MON_INDEX - 1; i++)
+		ck_assert_uint_eq(put(rec, SERIAL, 0, i * MON_INDEX * step + i, 1), 1);
+	r = rec_of(rec, SERIAL);
+	ck_assert_uint_eq(r.side[0].head, 0);
+	ck_assert_uint_eq(mon_pieces(&reader, &r, 0, MON_FIRST, 0, UINT64_MAX, piece, 20), MON_INDEX);
+	ck_assert_uint_eq(mon_pieces(&reader, &r, 0, MON_LAST, 0, UINT64_MAX, piece, 20), MON_INDEX);
+	for (unsigned i = 1; i < MON_INDEX - 1; i++)
+		ck_assert(there(rec, SERIAL, 0, MON_LAST, i * MON_INDEX * step + i));
+	has(rec, SERIAL, 0, MON_FIRST, far - 9, far, 0);
+	ck_assert_uint_eq(mon_read_stream(&reader, &r, 0, MON_LAST, far - 4, last, 10), 4);
+	for (unsigned i = 0; i < 4; i++)
+		ck_assert_uint_eq(last[i], byte_at(SERIAL, 0, far - 4 + i) | 1);
+	sane();
+	/* a place too many */
+	ck_assert_uint_eq(put(rec, SERIAL, 0, 200 * step, 1), 1);
+	r = rec_of(rec, SERIAL);
+	ck_assert_uint_eq(r.side[0].head, 200 * step - 15 * C);
+	ck_assert_uint_eq(mon_pieces(&reader, &r, 0, MON_FIRST, 0, UINT64_MAX, piece, 20), 2);
+	sane();
+	/* chunks too many */
+	for (unsigned i = 0; i < 16; i++)
+		ck_assert_uint_eq(put(rec, SERIAL, 0, 200 * step + i * C + 100, 1), 1);
+	ck_assert_uint_eq(put(rec, SERIAL, 0, 300 * step, 1), 1);
+	ck_assert_uint_eq(rec_of(rec, SERIAL).side[0].head, 300 * step - 15 * C);
+	/* too far */
+	ck_assert_uint_eq(put(rec, SERIAL, 0, 300 * step + MON_APART_MAX * (uint64_t)C, 1), 1);
+	ck_assert_uint_eq(figures().chunks_used, 1);
+	sane();
+	unmake();
+}
+END_TEST
+
 /* Parts are numbered by 32 bits in the table; a stream may be longer. */
 START_TEST(beyond_16_TiB)
 {
@@ -812,6 +867,7 @@ static Suite *suite(void)
 	tcase_add_loop_test(one, random_writes_equal_the_model, 0, 4);
 	suite_add_tcase(s, one);
 	tcase_add_test(longs, span_pushes_the_head);
+	tcase_add_test(longs, parts_far_apart);
 	tcase_add_test(longs, beyond_16_TiB);
 	tcase_add_test(longs, index_of_the_longest_stream_goes_round);
 	tcase_add_test(longs, two_versions_of_an_indexed_stream);

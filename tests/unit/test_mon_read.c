@@ -332,7 +332,7 @@ static void ask_everything(const struct mon_reader *r, const struct mon_rec *rec
 		ck_assert(p == NULL ? len == 0 : len <= C && p >= r->base && p + len <= r->base + r->size);
 		(void)mon_still(r, rec, side, policy, off);
 		n = mon_pieces(r, rec, side, policy, off, end, piece, 5);
-		ck_assert_uint_le(n, (MON_SPAN_MAX + 1) * MON_RANGES);
+		ck_assert_uint_le(n, (MON_INDEX * MON_INDEX_IDS + MON_FEW) * MON_RANGES);
 		off = mon_find(r, rec, side, policy, off, end);
 		ck_assert(off == UINT64_MAX || off < end);
 		(void)mon_read_pkt(r, (uint64_t)rnd(seed, 2000) * 8, &hdr, buf, sizeof(buf));
