@@ -6,10 +6,10 @@
 set -euo pipefail
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/system/replaying.sh
+. "$(dirname "$0")/replaying.sh"
 
 need nginx tcpdump editcap python3
-
-NOBODY=(setpriv --reuid=nobody --regid=nogroup --clear-groups --no-new-privs)
 
 # captured: curl's connections over a veth, as tcpdump sees them; the sender leaves checksums to its port.
 captured()
@@ -29,50 +29,6 @@ captured()
 
 # The capture has the answer to the ping, and so all that was before it.
 echoed() { tcpdump -nr "$T/cap/real.pcap" 'icmp[icmptype] == icmp-echoreply' 2>/dev/null | grep -q .; }
-
-# replay_of CAPTURE [CORES [REPLAY_KEYS [CLIENT_KEYS]]]: a stackd that reads it.
-replay_of()
-{
-	local keys=${3:-}
-	[ -n "$keys" ] || keys='at_end = "exit"; wait_for = 1;'
-	cat >"$T/stackd.conf" <<-END
-		engines = { cores = [${2:-0}]; };
-		ports = ( { name = "cap"; device = "net_pcap0,rx_pcap=$T/cap/$1"; mode = "replay";
-		            replay = { $keys }; } );
-		control = { socket = "$T/stackd.sock"; };
-		clients = ( { user = "nobody"; operator = true; monitor = "passive"; ${4:-} } );
-	END
-	stop stackd || true # one that a test before has left
-	spawn stackd "${NOBODY[@]}" "$(real_program stackd)" -c "$T/stackd.conf"
-	wait_line 20 "$T/stackd.log" "${PIDS["stackd"]}" '\bready\b'
-}
-
-# watcher NAME [PROGRAM...]: extract, or another; a replay waits for it.
-watcher()
-{
-	local name=$1
-	shift
-	[ $# -gt 0 ] || set -- "$T/bin/extract" --json
-	spawn "$name" "${NOBODY[@]}" env LD_LIBRARY_PATH="$T/lib" STACKD_SOCKET="$T/stackd.sock" STACKD_LOSSLESS=1 "$@"
-}
-
-# ended NAME...: these and then stackd end by themselves, in order.
-ended()
-{
-	local name
-	for name in "$@" stackd; do
-		wait_gone 20 "${PIDS[$name]}" || { printf '%s goes on\n' "$name"; cat "$T/stackd.log"; return 1; }
-		reap "$name" || { printf '%s returned %s\n' "$name" $?; cat "$T/$name.log" "$T/stackd.log"; return 1; }
-	done
-}
-
-# as_model CAPTURE NAME: it has seen what the reference model says.
-as_model()
-{
-	[ -e "$T/$1.model" ] || python3 -B "$TOP/tests/truth/model.py" "$T/cap/$1" >"$T/$1.model" || return
-	grep -q '"end"' "$T/$1.model" || { printf 'the model knows no flow\n'; return 1; }
-	python3 -B "$TOP/tests/truth/compare.py" "$T/$1.model" "$T/$2.log"
-}
 
 # replayed CAPTURE [CORES [REPLAY_KEYS [CLIENT_KEYS]]]
 replayed()
