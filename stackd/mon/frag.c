@@ -17,6 +17,7 @@ enum {
 	HEAD_MAX = 256,   /* link header, IP header, extensions before the fragment header */
 	WHOLE_MAX = 65535,
 	CHAINS = 256,
+	IP6_AUTH = 51,
 };
 
 struct piece {
@@ -210,7 +211,7 @@ static void next_header_set(uint8_t *ip, const uint8_t *end, uint8_t proto)
 	uint8_t *field = ip + 6, *at = ip + IP6_HDR;
 
 	while (at + 8 <= end) {
-		uint32_t len = (at[1] + 1u) * 8;
+		uint32_t len = *field == IP6_AUTH ? (at[1] + 2u) * 4 : (at[1] + 1u) * 8;
 
 		field = at;
 		at += len;

@@ -141,16 +141,21 @@ static enum mon_seg_kind ip4_parse(const struct pkt *p, struct mon_seg *s, uint6
 	s->src = from_ip4(get32(ip + 12));
 	s->dst = from_ip4(get32(ip + 16));
 	s->l4_off = (uint16_t)(s->l3_off + hdr);
-	hash_addresses(s, seed);
 	if ((get16(ip + 6) & (IP4_MF | IP4_OFFSET)) != 0)
 		return MON_SEG_FRAG;
 	return s->proto == PROTO_TCP ? tcp_parse(p, s, seed) : MON_SEG_IP;
+}
+
+static bool is_extension(uint8_t next)
+{
+	return next == IP6_HOP_BY_HOP || next == IP6_ROUTING || next == IP6_FRAGMENT || next == IP6_DEST || next == IP6_AUTH;
 }
 
 static enum mon_seg_kind ip6_parse(const struct pkt *p, struct mon_seg *s, uint64_t seed)
 {
 	const uint8_t *ip = p->data + s->l3_off;
 	uint32_t have = p->len - s->l3_off, at = IP6_HDR, total;
+	bool fragment = false;
 	uint8_t next;
 
 	if (have < IP6_HDR || ip[0] >> 4 != 6)
@@ -164,24 +169,28 @@ static enum mon_seg_kind ip6_parse(const struct pkt *p, struct mon_seg *s, uint6
 		have = total;
 	memcpy(s->src.b, ip + 8, 16);
 	memcpy(s->dst.b, ip + 24, 16);
-	hash_addresses(s, seed);
 	next = ip[6];
-	for (unsigned n = 0; n < IP6_EXTENSIONS_MAX; n++) {
-		if (next == PROTO_TCP || next == IP6_FRAGMENT)
-			break;
-		if (next != IP6_HOP_BY_HOP && next != IP6_ROUTING && next != IP6_DEST && next != IP6_AUTH)
-			break;
+	for (unsigned n = 0; n < IP6_EXTENSIONS_MAX && is_extension(next); n++) {
+		const uint8_t *ext = ip + at;
+		uint32_t len;
+
 		if (have - at < 8)
 			return MON_SEG_BAD_IP;
-		next = ip[at];
-		at += next == IP6_AUTH ? (ip[at + 1] + 2u) * 4 : (ip[at + 1] + 1u) * 8;
-		if (at > have)
+		if (next == IP6_FRAGMENT && (get16(ext + 2) & 0xfff9) != 0) {
+			fragment = true;
+			break;
+		}
+		/* RFC 6946: a fragment header around the whole is like any other */
+		len = next == IP6_FRAGMENT ? 8 : next == IP6_AUTH ? (ext[1] + 2u) * 4 : (ext[1] + 1u) * 8;
+		if (len > have - at)
 			return MON_SEG_BAD_IP;
+		next = ext[0];
+		at += len;
 	}
 	s->proto = next;
 	s->l4_off = (uint16_t)(s->l3_off + at);
-	if (next == IP6_FRAGMENT)
-		return have - at < 8 ? MON_SEG_BAD_IP : MON_SEG_FRAG;
+	if (fragment)
+		return MON_SEG_FRAG;
 	return next == PROTO_TCP ? tcp_parse(p, s, seed) : MON_SEG_IP;
 }
 
@@ -205,4 +214,6 @@ void mon_seg_parse(const struct pkt *p, uint64_t seed, struct mon_seg *s)
 		s->kind = ip4_parse(p, s, seed);
 	else if (type == ETH_TYPE_IP6)
 		s->kind = ip6_parse(p, s, seed);
+	if (s->kind != MON_SEG_TCP)
+		hash_addresses(s, seed);
 }
