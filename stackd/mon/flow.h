@@ -94,7 +94,7 @@ struct mon_half {
 	uint16_t own_port, peer_port;
 	uint8_t side;  /* MON_CLI, MON_SVR */
 	uint8_t state; /* enum mon_state; MON_STATE_NONE until attached */
-	uint8_t shift;
+	uint8_t shift, shift2; /* shift2: of the SYN with isn2; UINT8_MAX: it had none */
 	uint16_t flags; /* enum half_flags */
 	uint32_t isn, isn2; /* own initial sequence number, and another one that it has tried */
 	uint32_t snd_nxt;  /* beyond the highest sequence number it has sent */
@@ -194,6 +194,7 @@ struct mon_did {
 	uint16_t events; /* enum mon_bit, without PKT_IN */
 	bool rexmit_text; /* rcv: some of the payload had been seen before */
 	bool end;        /* the flow is over: both closed, or reset */
+	uint8_t anew;    /* snd: bits 1 << side: its stream begins again at offset 0, from another ISN; what was stored is void */
 	bool reset;      /* a new connection begins here: end this flow and treat the SYN as a first packet */
 	/* rcv: the part of the payload to be stored: text[skip, skip+len) at stream offset off */
 	uint32_t skip, len;

@@ -12,7 +12,7 @@
 
 #include "stackd/tcp/seg.h"
 
-enum { RANGES_MAX = 4096, RANGES_FEW = 16, RANGES_ALL = 1 << 20, FAR = 1 << 30 };
+enum { RANGES_MAX = 4096, RANGES_FEW = 16, RANGES_ALL = 1 << 20, FAR = 1 << 30, LATE_SYN = 65536, NO_SHIFT = UINT8_MAX };
 
 static const char *const names[] = { "CLOSED", "LISTEN", "SYN_SENT", "SYN_RCVD", "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2",
 				     "CLOSE_WAIT", "CLOSING", "LAST_ACK", "TIME_WAIT" };
@@ -57,12 +57,13 @@ static void anchor(struct mon_half *h, uint32_t isn)
 	h->flags |= HALF_SEQ;
 }
 
-/* Another ISN was the right one. */
-static void anchor_again(struct mon_half *h, uint32_t isn)
+/* Another ISN was the right one: nothing of the stream counts that was there. */
+static void anchor_again(struct mon_half *h, uint32_t isn, struct mon_did *did)
 {
+	did->anew |= (uint8_t)(1u << h->side);
 	h->flow->table->ranges -= h->seen.count;
 	reasm_clear(&h->seen);
-	h->next = h->top = h->told = 0;
+	h->next = h->top = h->told = h->missed = 0;
 	h->flags &= (uint16_t)~(HALF_ACKED | HALF_EDGE | HALF_PEER_FIN | HALF_RCV_FIN);
 	anchor(h, isn);
 }
@@ -218,31 +219,60 @@ static bool begins_anew(const struct mon_half *snd, const struct mon_half *rcv, 
 	return (rcv->flags & (HALF_STANDS | HALF_OTHER)) == (HALF_STANDS | HALF_OTHER) && s->ack == rcv->isn2 + 1;
 }
 
-static void choose_other(struct mon_half *h, struct mon_half *receiver)
+/* H6: a SYN that was overtaken by what followed it.  It says how windows are scaled; the stream's start stays. */
+static bool is_late(const struct mon_half *snd, const struct mon_half *rcv, const struct mon_seg *s)
+{
+	return (snd->flags & (HALF_ISN | HALF_SYN)) == 0 && (rcv->flags & HALF_SEQ) != 0 && rcv->rcv_isn - s->seq < LATE_SYN;
+}
+
+static bool sent_before(const struct mon_half *snd, const struct mon_half *rcv, const struct mon_seg *s);
+
+/* The window scaling that a SYN offers; shifts above 14 mean 14 (RFC 7323 2.3). */
+static uint8_t offered(const struct mon_seg *s)
+{
+	if (!s->has_ws)
+		return NO_SHIFT;
+	return s->shift > SEG_SHIFT_MAX ? SEG_SHIFT_MAX : s->shift;
+}
+
+static void offer(struct mon_half *h, uint8_t shift)
+{
+	h->shift = shift;
+	h->flags |= shift != NO_SHIFT ? HALF_WS : 0;
+}
+
+static void choose_other(struct mon_half *h, struct mon_half *receiver, struct mon_did *did)
 {
 	h->isn = h->isn2;
-	h->flags = (uint16_t)((h->flags & ~HALF_OTHER) | HALF_STANDS | HALF_ISN | HALF_SYN);
-	anchor_again(receiver, h->isn);
+	h->flags = (uint16_t)((h->flags & ~(HALF_OTHER | HALF_WS)) | HALF_STANDS | HALF_ISN | HALF_SYN);
+	offer(h, h->shift2);
+	anchor_again(receiver, h->isn, did);
 }
 
 /* H1, H3: is it this end's SYN? */
 static void send_syn(struct mon_half *snd, const struct mon_seg *s, struct mon_did *did)
 {
+	const struct mon_half *rcv = mon_other(snd);
+
 	if ((snd->flags & HALF_ISN) != 0 && s->seq == snd->isn) {
 		if ((snd->flags & HALF_SYN) != 0)
 			did->events |= MON_REXMIT;
-	} else if ((snd->flags & HALF_ISN) != 0 || (mon_other(snd)->flags & HALF_SEQ) != 0) {
+	} else if (((snd->flags & HALF_ISN) != 0 || (rcv->flags & HALF_SEQ) != 0) && !is_late(snd, rcv, s)) {
 		snd->isn2 = s->seq;
+		snd->shift2 = offered(s);
 		snd->flags |= HALF_OTHER;
 		return;
 	}
 	snd->isn = s->seq;
 	snd->flags |= HALF_ISN;
+	if (sent_before(snd, rcv, s))
+		did->events |= MON_REXMIT;
 	if ((snd->flags & HALF_SYN) != 0)
 		return;
-	snd->flags |= HALF_SYN | (s->has_ws ? HALF_WS : 0);
-	snd->shift = s->shift > SEG_SHIFT_MAX ? SEG_SHIFT_MAX : s->shift;
-	snd->snd_nxt = s->seq + 1;
+	snd->flags |= HALF_SYN;
+	offer(snd, offered(s));
+	if (snd->snd_nxt == 0 || seq_gt(s->seq + 1, snd->snd_nxt))
+		snd->snd_nxt = s->seq + 1;
 	if ((s->flags & SEG_ACK) != 0) {
 		if (snd->state == MON_STATE_NONE || snd->state == MON_SYN_SENT || snd->state == MON_LISTEN)
 			set_state(snd, MON_SYN_RCVD, did);
@@ -256,7 +286,8 @@ static void send_syn(struct mon_half *snd, const struct mon_seg *s, struct mon_d
 }
 
 /* What an acknowledgement says about the other end's ISN: H2, H3, H4.  False: a SYN-ACK for something else. */
-static bool tells_isn(struct mon_half *snd, struct mon_half *rcv, const struct mon_seg *s)
+static bool tells_isn(struct mon_half *snd, struct mon_half *rcv, const struct mon_seg *s,
+		      struct mon_did *did)
 {
 	bool syn = (s->flags & SEG_SYN) != 0;
 
@@ -264,8 +295,9 @@ static bool tells_isn(struct mon_half *snd, struct mon_half *rcv, const struct m
 		rcv->isn = s->ack - 1;
 		rcv->flags |= HALF_ISN | HALF_STANDS;
 		anchor(snd, rcv->isn);
-	} else if ((rcv->flags & (HALF_STANDS | HALF_OTHER)) == HALF_OTHER && s->ack == rcv->isn2 + 1) {
-		choose_other(rcv, snd);
+	} else if ((rcv->flags & (HALF_STANDS | HALF_OTHER)) == HALF_OTHER && s->ack == rcv->isn2 + 1 &&
+		   (syn || (rcv->flags & HALF_ISN) != 0)) {
+		choose_other(rcv, snd, did); /* without an ISN before, any ACK may happen to fit a forged SYN */
 	} else if (syn && (snd->flags & HALF_SEQ) != 0 &&
 		   (offset(snd, s->ack) < 0 || offset(snd, s->ack) > end_of(snd))) {
 		return false;
@@ -304,6 +336,16 @@ static bool sent_before(const struct mon_half *snd, const struct mon_half *rcv, 
 	return reasm_hole(&rcv->seen, (uint64_t)at, &to) != (uint64_t)at || to < (uint64_t)stop;
 }
 
+static void fin_is_sent(struct mon_half *snd, uint32_t seq, struct mon_did *did)
+{
+	snd->flags |= HALF_FIN;
+	snd->fin_seq = seq;
+	if (snd->state == MON_CLOSE_WAIT)
+		set_state(snd, MON_LAST_ACK, did);
+	else if (snd->state == MON_ESTABLISHED || snd->state == MON_SYN_RCVD)
+		set_state(snd, MON_FIN_WAIT_1, did);
+}
+
 static void send_fin(struct mon_half *snd, const struct mon_half *rcv, const struct mon_seg *s, struct mon_did *did)
 {
 	uint32_t seq = s->seq + s->text_len;
@@ -319,12 +361,7 @@ static void send_fin(struct mon_half *snd, const struct mon_half *rcv, const str
 		if (at < end_of(rcv) || ((rcv->flags & HALF_EDGE) != 0 && at > (int64_t)rcv->edge))
 			return;
 	}
-	snd->flags |= HALF_FIN;
-	snd->fin_seq = seq;
-	if (snd->state == MON_CLOSE_WAIT)
-		set_state(snd, MON_LAST_ACK, did);
-	else if (snd->state == MON_ESTABLISHED || snd->state == MON_SYN_RCVD)
-		set_state(snd, MON_FIN_WAIT_1, did);
+	fin_is_sent(snd, seq, did);
 }
 
 static void send_plain(struct mon_half *snd, struct mon_half *rcv, const struct mon_seg *s, struct mon_did *did)
@@ -333,13 +370,13 @@ static void send_plain(struct mon_half *snd, struct mon_half *rcv, const struct 
 
 	if ((snd->flags & (HALF_ISN | HALF_STANDS)) == HALF_ISN) {
 		if ((snd->flags & HALF_OTHER) != 0 && s->seq == snd->isn2 + 1)
-			choose_other(snd, rcv);
+			choose_other(snd, rcv, did);
 		else if (s->seq == snd->isn + 1)
 			snd->flags |= HALF_STANDS;
 	}
 	if (is_far(rcv, s->seq))
 		return;
-	(void)tells_isn(snd, rcv, s);
+	(void)tells_isn(snd, rcv, s, did);
 	acknowledge(snd, rcv, s, did);
 	if (snd->state == MON_SYN_SENT) /* it has got an answer that nobody saw */
 		set_state(snd, MON_ESTABLISHED, did);
@@ -365,7 +402,7 @@ void mon_half_snd(struct mon_half *snd, const struct mon_seg *s, struct mon_did 
 		if (!both_finished(snd->flow) && reset_valid(rcv, s))
 			set_state(snd, MON_CLOSED, did);
 	} else if ((s->flags & SEG_SYN) != 0) {
-		if ((s->flags & SEG_ACK) != 0 && !tells_isn(snd, rcv, s))
+		if ((s->flags & SEG_ACK) != 0 && !tells_isn(snd, rcv, s, did))
 			return;
 		send_syn(snd, s, did);
 		if ((s->flags & SEG_ACK) != 0)
@@ -383,8 +420,6 @@ static void arrive_syn(struct mon_half *rcv, const struct mon_half *snd, const s
 		return; /* one that this end never believed */
 	if ((rcv->flags & HALF_SEQ) == 0)
 		anchor(rcv, s->seq);
-	else if (s->seq != rcv->rcv_isn && snd->flow->xlate == NULL)
-		return;
 	if ((s->flags & SEG_ACK) != 0) {
 		if (rcv->state == MON_SYN_SENT || rcv->state == MON_SYN_RCVD || rcv->state == MON_STATE_NONE)
 			set_state(rcv, MON_ESTABLISHED, did);
@@ -501,8 +536,12 @@ bool mon_half_taken(struct mon_half *h, uint64_t at, uint32_t len, bool fin, str
 		did->len = stop > did->off ? (uint32_t)(stop - did->off) : 0;
 	}
 	if (fin && (h->flags & HALF_PEER_FIN) == 0 && (int64_t)stop >= end_of(h)) {
+		struct mon_did sent = { 0 }; /* told when the acknowledgement of it arrives there */
+
 		h->flags |= HALF_PEER_FIN;
 		h->fin_off = stop;
+		if ((mon_other(h)->flags & HALF_FIN) == 0)
+			fin_is_sent(mon_other(h), h->rcv_isn + 1 + (uint32_t)stop, &sent);
 	}
 	advance(h, did);
 	return did->len > 0;
@@ -537,7 +576,7 @@ void mon_half_rcv(struct mon_half *rcv, const struct mon_seg *s, struct mon_did 
 		return;
 	else
 		arrive_ack(rcv, s, did);
-	if ((s->flags & SEG_SYN) == 0 || ((rcv->flags & HALF_SEQ) != 0 && s->seq == rcv->rcv_isn))
+	if ((s->flags & SEG_SYN) == 0 || ((snd->flags & HALF_ISN) != 0 && s->seq == snd->isn))
 		arrive_text(rcv, s, did);
 	did->end = over(rcv->flow);
 }

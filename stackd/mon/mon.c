@@ -389,22 +389,23 @@ static void aside_free(struct mon_half *h)
 
 static void aside_put(struct mon_pass *ps, struct mon_half *rcv)
 {
-	uint64_t at = ps->rcv.at, edge = rcv->edge > at ? rcv->edge : at;
-	uint32_t skip = (uint32_t)(edge - at), len = ps->seg.text_len > skip ? ps->seg.text_len - skip : 0;
+	int64_t at = (int64_t)ps->rcv.at, edge = (int64_t)rcv->edge > at ? (int64_t)rcv->edge : at; /* at: perhaps before the start */
+	uint32_t skip = edge - at < ps->seg.text_len ? (uint32_t)(edge - at) : ps->seg.text_len, len = ps->seg.text_len - skip;
 	struct mon_aside *a, **where = &rcv->aside;
+	bool fin = (ps->seg.flags & SEG_FIN) != 0;
 	unsigned n = 0;
 
-	if (ps->rcv.at == UINT64_MAX || (int64_t)at < 0 || len == 0)
+	if (len == 0 && !fin)
 		return;
 	for (; *where != NULL; where = &(*where)->next, n++) {
-		if ((*where)->at == at + skip && (*where)->len == len)
+		if ((*where)->at == (uint64_t)edge && (*where)->len == len && (*where)->fin == fin)
 			return;
 	}
 	a = n < ASIDE_MAX && rcv->flow->table->aside + len <= ASIDE_ALL ? malloc(sizeof(*a) + len) : NULL;
 	if (a == NULL)
 		return;
 	rcv->flow->table->aside += len;
-	*a = (struct mon_aside){ .at = at + skip, .len = len, .fin = (ps->seg.flags & SEG_FIN) != 0 };
+	*a = (struct mon_aside){ .at = (uint64_t)edge, .len = len, .fin = fin };
 	memcpy(a->bytes, ps->pkt->data + ps->seg.text_off + skip, len);
 	*where = a;
 }
@@ -417,13 +418,14 @@ static void aside_take(struct mon *m, struct mon_half *h, struct mon_did *out)
 
 	while ((a = *at) != NULL) {
 		uint32_t len = h->acked <= a->at ? 0 : h->acked - a->at < a->len ? (uint32_t)(h->acked - a->at) : a->len;
+		bool fin = a->fin && h->acked > a->at + a->len;
 
-		if (len == 0) {
+		if (len == 0 && !fin) {
 			at = &a->next;
 			continue;
 		}
 		did = (struct mon_did){ .events = did.events };
-		if (mon_half_taken(h, a->at, len, a->fin && h->acked > a->at + a->len, &did)) {
+		if (mon_half_taken(h, a->at, len, fin, &did)) {
 			for (struct mon_view *v = h->flow->views; v != NULL; v = v->next) {
 				if ((v->buf_off >> h->side & 1) == 0)
 					(void)arena_write(v->group->arena, v->rec, h->side, did.off, a->bytes + did.skip, did.len);
@@ -431,7 +433,7 @@ static void aside_take(struct mon *m, struct mon_half *h, struct mon_did *out)
 			COUNT_ADD(m->stats, MON_BYTES, did.len);
 		}
 		h->flow->table->aside -= len;
-		if (len < a->len) {
+		if (len < a->len || fin != a->fin) {
 			a->at += len;
 			a->len -= len;
 			memmove(a->bytes, a->bytes + len, a->len);
@@ -443,6 +445,15 @@ static void aside_take(struct mon *m, struct mon_half *h, struct mon_did *out)
 	}
 	mon_half_skip(h, &did);
 	out->events |= did.events;
+}
+
+/* Another ISN was the right one. */
+static void stream_void(struct mon_flow *f, unsigned side)
+{
+	aside_free(&f->half[side]);
+	mon_publish(f); /* its in-order end is 0 again: the arena keeps nothing below that */
+	for (struct mon_view *v = f->views; v != NULL; v = v->next)
+		arena_drop(v->group->arena, v->rec, side);
 }
 
 /* --- Stages, one by one --------------------------------------------------------------------------------------------------------- */
@@ -463,6 +474,10 @@ static void enter_snd(struct mon *m, struct mon_pass *ps)
 			return;
 		did = (struct mon_did){ 0 };
 		mon_half_snd(ps->snd, &ps->seg, &did);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		if ((did.anew >> i & 1) != 0)
+			stream_void(ps->flow, i);
 	}
 	if (ps->snd->aside != NULL)
 		aside_take(m, ps->snd, &did);
@@ -515,6 +530,8 @@ static void store(struct mon *m, struct mon_pass *ps, const struct mon_half *rcv
 		skip = before < ps->seg.text_len ? (uint32_t)before : ps->seg.text_len;
 		off = d->at + skip;
 		len = ps->seg.text_len - skip;
+		if (off + len > rcv->top)
+			len = off < rcv->top ? (uint32_t)(rcv->top - off) : 0; /* behind the FIN */
 	}
 	if (len == 0)
 		return;
@@ -729,6 +746,7 @@ static void fragment(struct mon *m, struct mon_pass *ps)
 	if (last && keep) {
 		look.data = (uint8_t *)(uintptr_t)frame;
 		look.len = look.room = len;
+		look.flags = 0; /* a port's word was about the piece */
 		whole.pkt = &look;
 		whole.passive = true;
 	} else if (last) {
