@@ -214,8 +214,10 @@ static int eal_start(const struct conf *conf)
 		buffers += (uint64_t)conf->packets * packet_size(conf->port[i].mtu);
 		pages += (uint64_t)conf->packets * ((packet_size(conf->port[i].mtu) + 4095) & ~4095u);
 	}
-	if (!need)
+	if (!need) {
+		log_info("main", "there are only captures to be read: DPDK is not started");
 		return 0;
+	}
 	eal.memory_mib = (unsigned)(buffers >> 20) + EAL_MEMORY_MIN_MIB;
 	eal.ordinary_mib = (unsigned)(pages >> 20) + EAL_MEMORY_MIN_MIB;
 	return nic_eal_init(&eal);
