@@ -267,19 +267,18 @@ static void send_syn(struct mon_half *snd, const struct mon_seg *s, struct mon_d
 	snd->flags |= HALF_ISN;
 	if (sent_before(snd, rcv, s))
 		did->events |= MON_REXMIT;
+	if ((s->flags & SEG_ACK) != 0 && (snd->state == MON_STATE_NONE || snd->state == MON_SYN_SENT))
+		set_state(snd, MON_SYN_RCVD, did);
 	if ((snd->flags & HALF_SYN) != 0)
 		return;
 	snd->flags |= HALF_SYN;
 	offer(snd, offered(s));
 	if (snd->snd_nxt == 0 || seq_gt(s->seq + 1, snd->snd_nxt))
 		snd->snd_nxt = s->seq + 1;
-	if ((s->flags & SEG_ACK) != 0) {
-		if (snd->state == MON_STATE_NONE || snd->state == MON_SYN_SENT || snd->state == MON_LISTEN)
-			set_state(snd, MON_SYN_RCVD, did);
+	if ((s->flags & SEG_ACK) != 0)
 		return;
-	}
 	snd->flags |= HALF_OPENER;
-	if (snd->state != MON_STATE_NONE && snd->state != MON_CLOSED)
+	if (snd->state != MON_STATE_NONE)
 		return;
 	did->events |= MON_CONN_START;
 	set_state(snd, MON_SYN_SENT, did);
@@ -346,6 +345,17 @@ static void fin_is_sent(struct mon_half *snd, uint32_t seq, struct mon_did *did)
 		set_state(snd, MON_FIN_WAIT_1, did);
 }
 
+static void fin_is_acked(struct mon_half *snd, struct mon_did *did)
+{
+	snd->flags |= HALF_FIN_ACKED;
+	if (snd->state == MON_FIN_WAIT_1)
+		set_state(snd, MON_FIN_WAIT_2, did);
+	else if (snd->state == MON_CLOSING)
+		set_state(snd, MON_TIME_WAIT, did);
+	else if (snd->state == MON_LAST_ACK)
+		set_state(snd, MON_CLOSED, did);
+}
+
 static void send_fin(struct mon_half *snd, const struct mon_half *rcv, const struct mon_seg *s, struct mon_did *did)
 {
 	uint32_t seq = s->seq + s->text_len;
@@ -362,6 +372,9 @@ static void send_fin(struct mon_half *snd, const struct mon_half *rcv, const str
 			return;
 	}
 	fin_is_sent(snd, seq, did);
+	if (snd->flow->xlate == NULL && (rcv->flags & HALF_SEQ) != 0 && (rcv->flags & HALF_ACKED) != 0 &&
+	    (int64_t)rcv->acked > offset(rcv, seq))
+		fin_is_acked(snd, did); /* on this wire the answer came first */
 }
 
 static void send_plain(struct mon_half *snd, struct mon_half *rcv, const struct mon_seg *s, struct mon_did *did)
@@ -378,7 +391,7 @@ static void send_plain(struct mon_half *snd, struct mon_half *rcv, const struct 
 		return;
 	(void)tells_isn(snd, rcv, s, did);
 	acknowledge(snd, rcv, s, did);
-	if (snd->state == MON_SYN_SENT) /* it has got an answer that nobody saw */
+	if (snd->state == MON_SYN_SENT || snd->state == MON_SYN_RCVD) /* it has got an answer that nobody saw */
 		set_state(snd, MON_ESTABLISHED, did);
 	if (sent_before(snd, rcv, s))
 		did->events |= MON_REXMIT;
@@ -425,7 +438,7 @@ static void arrive_syn(struct mon_half *rcv, const struct mon_half *snd, const s
 			set_state(rcv, MON_ESTABLISHED, did);
 		return;
 	}
-	if (rcv->state == MON_STATE_NONE || rcv->state == MON_CLOSED) {
+	if (rcv->state == MON_STATE_NONE) {
 		did->events |= MON_CONN_START;
 		set_state(rcv, MON_SYN_RCVD, did);
 	} else if (rcv->state == MON_SYN_SENT) {
@@ -435,17 +448,13 @@ static void arrive_syn(struct mon_half *rcv, const struct mon_half *snd, const s
 
 static void arrive_ack(struct mon_half *rcv, const struct mon_seg *s, struct mon_did *did)
 {
+	if (rcv->state == MON_SYN_SENT && (s->text_len > 0 || (s->flags & SEG_FIN) != 0) && s->ack - rcv->isn - 1 < FAR)
+		set_state(rcv, MON_ESTABLISHED, did); /* the SYN-ACK was missed */
 	if (rcv->state == MON_SYN_RCVD && ((rcv->flags & HALF_SYN) == 0 || seq_gt(s->ack, rcv->isn)))
 		set_state(rcv, MON_ESTABLISHED, did);
 	if ((rcv->flags & (HALF_FIN | HALF_FIN_ACKED)) != HALF_FIN || !seq_gt(s->ack, rcv->fin_seq))
 		return;
-	rcv->flags |= HALF_FIN_ACKED;
-	if (rcv->state == MON_FIN_WAIT_1)
-		set_state(rcv, MON_FIN_WAIT_2, did);
-	else if (rcv->state == MON_CLOSING)
-		set_state(rcv, MON_TIME_WAIT, did);
-	else if (rcv->state == MON_LAST_ACK)
-		set_state(rcv, MON_CLOSED, did);
+	fin_is_acked(rcv, did);
 }
 
 /* Pieces are bounded for each stream, and for all of them together. */
