@@ -5,17 +5,22 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <time.h>
 
 #include "libshim/mon.h"
 
-enum { TRIES = 64 };
+enum { TRIES = 64, NAPS = 2000, NAP_US = 500 };
 
+/* A record takes the engine a moment, unless somebody else has its core just then.  Should it be dead: a second. */
 int act_rec(const struct mon_act *a, struct mon_rec *rec)
 {
+	const struct timespec nap = { 0, NAP_US * 1000 };
 	int err = -EAGAIN;
 
-	for (int i = 0; i < TRIES && err == -EAGAIN; i++) {
-		if (i > 0)
+	for (int i = 0; i < TRIES + NAPS && err == -EAGAIN; i++) {
+		if (i >= TRIES)
+			nanosleep(&nap, NULL);
+		else if (i > 0)
 			sched_yield();
 		err = mon_read_rec(&a->lane->reader, a->flow, a->gen, rec);
 	}

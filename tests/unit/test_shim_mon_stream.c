@@ -5,8 +5,12 @@
 #define _GNU_SOURCE 1
 #include <check.h>
 #include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/unit/shim_monitor.h"
 
@@ -232,6 +236,50 @@ START_TEST(overrun)
 	ck_assert_uint_eq(lost + got, 1 << 20);
 	ck_assert_uint_gt(lost, 1 << 19);
 	ck_assert_uint_gt(got, 100000);
+	down();
+}
+END_TEST
+
+static pthread_t writer;
+static _Atomic bool reading;
+
+static struct mon_rec *shown_rec(void)
+{
+	uint8_t *base = (uint8_t *)lane->arena_mem.base;
+
+	return (struct mon_rec *)(base + ((struct mon_arena *)base)->flow_off) + f.rec;
+}
+
+/* The engine that goes on with a record after other programs have had its core. */
+static void *rec_end_later(void *arg)
+{
+	struct timespec slice = { 0, 20000000 };
+
+	while (!reading)
+		sched_yield();
+	nanosleep(&slice, NULL);
+	atomic_fetch_add((_Atomic uint32_t *)&((struct mon_rec *)arg)->version, 1);
+	return NULL;
+}
+
+static void peeks_meanwhile(int sock, int side)
+{
+	struct sockaddr_in sin;
+	socklen_t len = sizeof(sin);
+
+	atomic_fetch_add((_Atomic uint32_t *)&shown_rec()->version, 1);
+	ck_assert_int_eq(pthread_create(&writer, NULL, rec_end_later, shown_rec()), 0);
+	reading = true;
+	PEEKS(sock, side, "abc");
+	ck_assert_int_eq(mtcp_getpeername(m, sock, (struct sockaddr *)&sin, &len, MOS_SIDE_CLI), 0);
+	pthread_join(writer, NULL);
+}
+
+START_TEST(a_record_that_takes_long)
+{
+	up();
+	sm_text(&f, MON_SVR, 0, "abc", 3);
+	in_round(peeks_meanwhile, MON_SVR);
 	down();
 }
 END_TEST
@@ -564,6 +612,7 @@ int main(void)
 	tcase_add_test(t, a_hole_at_the_end);
 	tcase_add_test(t, overrun);
 	tcase_add_test(t, the_record_is_gone);
+	tcase_add_test(t, a_record_that_takes_long);
 	tcase_add_test(t, peeking_by_offset);
 	tcase_add_test(t, refusals);
 	tcase_add_test(t, overlap_policies);
