@@ -6,15 +6,18 @@
  *	balancer -v ADDRESS:PORT -b ADDRESS:PORT,MAC [-b ...]
  *
  * -v is the address that clients use, -b a server behind the bridge with its link address.  Connections go to the server that has
- * fewest.  IPv4.
+ * fewest.  A client keeps its address, and its port where the server's answers to that come back to the same engine; else
+ * it gets another (61000 and up).  IPv4.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
 #include <netinet/ether.h>
 
+#include <mtcp_util.h>
+
 #include "examples/mon.h"
 
-enum { SERVERS_MAX = 64 };
+enum { SERVERS_MAX = 64, ENGINES = 1024 /* or fewer */, PORT_FIRST = 61000, PORT_LAST = 65535, PORT_TRIES = 256 };
 
 struct server {
 	in_addr_t addr;
@@ -22,6 +25,11 @@ struct server {
 	struct ether_addr mac;
 	unsigned long living, total;
 	char name[32];
+};
+
+struct flow {
+	struct server *server;
+	in_port_t port, new_port; /* of the client */
 };
 
 static struct server servers[SERVERS_MAX];
@@ -48,39 +56,68 @@ static void overwrite(mctx_t mctx, int sock, int side, int region, off_t off, co
 			region | MOS_OVERWRITE | MOS_UPDATE_IP_CHKSUM | MOS_UPDATE_TCP_CHKSUM);
 }
 
+/* A port of the client's for which the server's answers are steered to the engine of this flow. */
+static in_port_t port_for(const struct pkt_info *p, const struct server *s)
+{
+	static __thread unsigned next;
+	in_port_t port = p->tcph->source;
+	int engine = GetRSSCPUCore(p->iph->saddr, p->iph->daddr, port, p->tcph->dest, ENGINES);
+
+	for (unsigned i = 0; i < PORT_TRIES && GetRSSCPUCore(p->iph->saddr, s->addr, port, s->port, ENGINES) != engine; i++)
+		port = htons((uint16_t)(PORT_FIRST + next++ % (PORT_LAST - PORT_FIRST + 1)));
+	return port;
+}
+
+static struct flow *flow_make(mctx_t mctx, int sock, const struct pkt_info *p)
+{
+	struct flow *f = calloc(1, sizeof(*f));
+
+	if (f == NULL)
+		return NULL;
+	f->server = pick();
+	f->port = p->tcph->source;
+	f->new_port = port_for(p, f->server);
+	mtcp_set_uctx(mctx, sock, f);
+	return f;
+}
+
 static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 {
-	struct server *s = mtcp_get_uctx(mctx, sock);
+	struct flow *f = mtcp_get_uctx(mctx, sock);
 	struct pkt_info p;
 
 	(void)event;
 	if (mtcp_getlastpkt(mctx, sock, side, &p) != 0 || p.iph->version != 4)
 		return;
-	if (s == NULL && (p.iph->daddr != virtual_addr || p.tcph->dest != virtual_port))
+	if (f == NULL && (side != MOS_SIDE_CLI || p.iph->daddr != virtual_addr || p.tcph->dest != virtual_port))
 		return;
-	if (s == NULL) {
-		s = pick();
-		mtcp_set_uctx(mctx, sock, s);
-	}
-	if (side == MOS_SIDE_CLI) {
-		overwrite(mctx, sock, side, MOS_ETH_HDR, 0, &s->mac, sizeof(s->mac));
-		overwrite(mctx, sock, side, MOS_IP_HDR, 16, &s->addr, sizeof(s->addr));
-		overwrite(mctx, sock, side, MOS_TCP_HDR, 2, &s->port, sizeof(s->port));
+	if (f == NULL)
+		f = flow_make(mctx, sock, &p);
+	if (f == NULL) {
+		mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP);
+	} else if (side == MOS_SIDE_CLI) {
+		overwrite(mctx, sock, side, MOS_ETH_HDR, 0, &f->server->mac, sizeof(f->server->mac));
+		overwrite(mctx, sock, side, MOS_IP_HDR, 16, &f->server->addr, sizeof(f->server->addr));
+		overwrite(mctx, sock, side, MOS_TCP_HDR, 0, &f->new_port, sizeof(f->new_port));
+		overwrite(mctx, sock, side, MOS_TCP_HDR, 2, &f->server->port, sizeof(f->server->port));
 	} else {
 		overwrite(mctx, sock, side, MOS_IP_HDR, 12, &virtual_addr, sizeof(virtual_addr));
 		overwrite(mctx, sock, side, MOS_TCP_HDR, 0, &virtual_port, sizeof(virtual_port));
+		overwrite(mctx, sock, side, MOS_TCP_HDR, 2, &f->port, sizeof(f->port));
 	}
 }
 
 static void on_end(mctx_t mctx, int sock, int side, event_t event)
 {
-	struct server *s = mtcp_get_uctx(mctx, sock);
+	struct flow *f = mtcp_get_uctx(mctx, sock);
 
 	(void)side;
 	(void)event;
-	if (s != NULL)
-		s->living--;
+	if (f == NULL)
+		return;
+	f->server->living--;
 	mtcp_set_uctx(mctx, sock, NULL);
+	free(f);
 }
 
 static bool server_parse(const char *word)

@@ -5,7 +5,8 @@
  *	nat -i INSIDE/BITS -e ADDRESS [-p FROM-TO] [-d PORT=ADDRESS:PORT]...
  *
  * Connections from INSIDE leave with the external ADDRESS and a port of the pool FROM-TO (20000-60000) whose answers come back to
- * the same engine.  -d: connections to the external ADDRESS and PORT go to an inside host instead.  IPv4.
+ * the same engine.  -d: connections to the external ADDRESS and PORT go to an inside host instead; the client keeps its address,
+ * and its port, too, where answers to that come back to the same engine.  IPv4.
  *
  * Translation is done where the packet has left its sender (HK_SND): the first packet, as it is left then, names the other
  * half of the flow, so that its answers are found, and they are translated back in the same place.
@@ -17,13 +18,19 @@
 
 #include "examples/mon.h"
 
-enum { FORWARDS_MAX = 64 };
+enum { FORWARDS_MAX = 64, ENGINES = 1024 /* or fewer */ };
 
-/* What a flow's packets get: the client's ends, as seen by the server, or the reverse. */
+/* One end of a connection, in network order. */
+struct end {
+	in_addr_t addr;
+	in_port_t port;
+};
+
+/* The client and the server of a flow, as the one knows the other and as the other knows the one. */
 struct flow {
-	bool snat, dnat;
-	in_addr_t old_addr, new_addr; /* network order */
-	in_port_t old_port, new_port;
+	bool refused;
+	in_port_t taken; /* of the pool */
+	struct end client, server, new_client, new_server;
 };
 
 struct forward {
@@ -45,12 +52,16 @@ static bool is_inside(in_addr_t a)
 	return (ntohl(a) & inside_mask) == inside;
 }
 
-/* A free port; on several engines one whose answers are steered back to ours. */
-static in_port_t port_take(mctx_t mctx, in_addr_t server, in_port_t sport)
+static bool same_engine(const struct flow *f, in_port_t port)
+{
+	return GetRSSCPUCore(f->client.addr, f->server.addr, f->client.port, f->server.port, ENGINES) ==
+	       GetRSSCPUCore(f->new_client.addr, f->new_server.addr, port, f->new_server.port, ENGINES);
+}
+
+/* A free port; on several engines one whose answers are steered back to ours.  0: none. */
+static in_port_t port_take(const struct flow *f)
 {
 	static __thread uint16_t next;
-	struct mtcp_conf conf;
-	int engines = mtcp_getconf(&conf) == 0 && conf.num_cores > 0 ? conf.num_cores : 1;
 
 	if (next < pool_from)
 		next = pool_from;
@@ -58,9 +69,7 @@ static in_port_t port_take(mctx_t mctx, in_addr_t server, in_port_t sport)
 		uint16_t port = next;
 
 		next = next == pool_to ? pool_from : (uint16_t)(next + 1);
-		if (engines > 1 && GetRSSCPUCore(server, outside, sport, htons(port), engines) != mctx->cpu % engines)
-			continue;
-		if (!__atomic_test_and_set(&taken[port], __ATOMIC_ACQ_REL))
+		if (same_engine(f, htons(port)) && !__atomic_test_and_set(&taken[port], __ATOMIC_ACQ_REL))
 			return htons(port);
 	}
 	return 0;
@@ -77,36 +86,36 @@ static struct flow *flow_make(mctx_t mctx, int sock, const struct pkt_info *p)
 
 	if (f == NULL)
 		return NULL;
-	if (is_inside(p->iph->saddr) && !is_inside(p->iph->daddr)) {
-		f->snat = true;
-		f->old_addr = p->iph->saddr;
-		f->old_port = p->tcph->source;
-		f->new_addr = outside;
-		f->new_port = port_take(mctx, p->iph->daddr, p->tcph->dest);
+	f->client = f->new_client = (struct end){ p->iph->saddr, p->tcph->source };
+	f->server = f->new_server = (struct end){ p->iph->daddr, p->tcph->dest };
+	if (is_inside(f->client.addr) && !is_inside(f->server.addr))
+		f->new_client.addr = outside;
+	for (unsigned i = 0; i < forward_count && f->server.addr == outside; i++) {
+		if (forwards[i].port == f->server.port)
+			f->new_server = (struct end){ forwards[i].to_addr, forwards[i].to_port };
 	}
-	for (unsigned i = 0; i < forward_count && p->iph->daddr == outside && !f->snat; i++) {
-		if (forwards[i].port != p->tcph->dest)
-			continue;
-		f->dnat = true;
-		f->old_addr = outside;
-		f->old_port = p->tcph->dest;
-		f->new_addr = forwards[i].to_addr;
-		f->new_port = forwards[i].to_port;
+	if (f->new_client.addr != f->client.addr || !same_engine(f, f->client.port)) {
+		f->taken = f->new_client.port = port_take(f);
+		f->refused = f->taken == 0;
 	}
-	if (f->snat && f->new_port == 0)
+	if (f->refused)
 		refused++;
-	else if (f->snat || f->dnat)
+	else if (f->taken != 0 || f->new_server.addr != f->server.addr)
 		translated++;
 	mtcp_set_uctx(mctx, sock, f);
 	return f;
 }
 
-/* Address and port at the place of the source or of the destination. */
-static void put(mctx_t mctx, int sock, int side, bool source, in_addr_t addr, in_port_t port)
+/* Address and port at the place of the source or of the destination: the new ones in what the client sends, else the old ones. */
+static void put(mctx_t mctx, int sock, int side, bool source, const struct end *old, const struct end *new)
 {
-	mtcp_setlastpkt(mctx, sock, side, source ? 12 : 16, (byte *)&addr, sizeof(addr),
+	const struct end *e = side == MOS_SIDE_CLI ? new : old;
+
+	if (old->addr == new->addr && old->port == new->port)
+		return;
+	mtcp_setlastpkt(mctx, sock, side, source ? 12 : 16, (byte *)(uintptr_t)&e->addr, sizeof(e->addr),
 			MOS_IP_HDR | MOS_OVERWRITE | MOS_UPDATE_IP_CHKSUM | MOS_UPDATE_TCP_CHKSUM);
-	mtcp_setlastpkt(mctx, sock, side, source ? 0 : 2, (byte *)&port, sizeof(port),
+	mtcp_setlastpkt(mctx, sock, side, source ? 0 : 2, (byte *)(uintptr_t)&e->port, sizeof(e->port),
 			MOS_TCP_HDR | MOS_OVERWRITE | MOS_UPDATE_IP_CHKSUM | MOS_UPDATE_TCP_CHKSUM);
 }
 
@@ -120,18 +129,12 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 		return;
 	if (f == NULL)
 		f = flow_make(mctx, sock, &p);
-	if (f == NULL || (f->snat && f->new_port == 0)) {
+	if (f == NULL || f->refused) {
 		mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP); /* untranslated it must not leave */
 		return;
 	}
-	if (f->snat && side == MOS_SIDE_CLI)
-		put(mctx, sock, side, true, f->new_addr, f->new_port);
-	else if (f->snat)
-		put(mctx, sock, side, false, f->old_addr, f->old_port);
-	else if (f->dnat && side == MOS_SIDE_CLI)
-		put(mctx, sock, side, false, f->new_addr, f->new_port);
-	else if (f->dnat)
-		put(mctx, sock, side, true, f->old_addr, f->old_port);
+	put(mctx, sock, side, side == MOS_SIDE_CLI, &f->client, &f->new_client);
+	put(mctx, sock, side, side != MOS_SIDE_CLI, &f->server, &f->new_server);
 }
 
 static void on_end(mctx_t mctx, int sock, int side, event_t event)
@@ -142,8 +145,8 @@ static void on_end(mctx_t mctx, int sock, int side, event_t event)
 	(void)event;
 	if (f == NULL)
 		return;
-	if (f->snat && f->new_port != 0)
-		port_give(f->new_port);
+	if (f->taken != 0)
+		port_give(f->taken);
 	mtcp_set_uctx(mctx, sock, NULL);
 	free(f);
 }
