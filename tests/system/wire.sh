@@ -69,7 +69,7 @@ counted() { [ "$(counter "$1")" -gt 0 ]; }
 
 flows_end()
 {
-	poll 10 no_flows && return
+	poll 75 no_flows && return # an answer to a SYN that nobody owns up to is repeated for 63 s
 	ctl flows | grep -v TIME-WAIT
 	return 1
 }
