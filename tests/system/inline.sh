@@ -89,6 +89,7 @@ iperf()
 }
 
 # checksums NETNS: how many segments with a bad one have arrived there
+# shellcheck disable=SC2016
 checksums() { ip netns exec "$1" awk '/^Tcp:/ { if (n++) print $15; else if ($15 != "InCsumErrors") exit 1 }' /proc/net/snmp; }
 
 # --- Firewall ----------------------------------------------------------------------------------------------------------------
@@ -120,7 +121,8 @@ reload()
 	fails 7 "$SERVER/1M" || return
 	reap slow || rc=$?
 	want=$(sha_of "$T/www/20M")
-	[ "$rc" = 0 ] && [ "$(sha_of "$T/slow")" = "$want" ] || { printf 'the old connection: %s\n' "$rc"; return 1; }
+	[ "$rc" = 0 ] || { printf 'the old connection: %s\n' "$rc"; return 1; }
+	[ "$(sha_of "$T/slow")" = "$want" ] || return
 	rules 'bad'
 	poll 5 grep -q 'not a rule' "$T/firewall.log" || return
 	fails 7 "$SERVER/1M" || return
