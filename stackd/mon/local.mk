@@ -22,6 +22,19 @@ tests_unit_test_mon_filter_SOURCES = tests/unit/test_mon_filter.c tests/unit/eal
 tests_unit_test_mon_filter_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_mon_filter_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS) $(PCAP_LIBS)
 
+mon_flow_tests = tests/unit/test_mon_seg tests/unit/test_mon_flow tests/unit/test_mon_half
+check_PROGRAMS += $(mon_flow_tests)
+TESTS += $(mon_flow_tests)
+tests_unit_test_mon_seg_SOURCES = tests/unit/test_mon_seg.c
+tests_unit_test_mon_seg_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_mon_seg_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+tests_unit_test_mon_flow_SOURCES = tests/unit/test_mon_flow.c
+tests_unit_test_mon_flow_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_mon_flow_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+tests_unit_test_mon_half_SOURCES = tests/unit/test_mon_half.c
+tests_unit_test_mon_half_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_mon_half_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
 check_PROGRAMS += tests/unit/test_monitor_ctl
 TESTS += tests/unit/test_monitor_ctl
 tests_unit_test_monitor_ctl_SOURCES = tests/unit/test_monitor_ctl.c tests/unit/fake_core.h
