@@ -80,14 +80,19 @@ static void on_rexmit(mctx_t mctx, int sock, int side, event_t event)
 static void on_state(mctx_t mctx, int sock, int side, event_t event)
 {
 	struct flow *f = flow_of(mctx, sock);
+	bool changed = false;
 
 	(void)side;
 	(void)event;
 	if (f == NULL)
 		return;
-	for (int i = 0; i < 2; i++)
-		f->state[i] = flow_state(mctx, sock, i);
-	if (log_lines) {
+	for (int i = 0; i < 2; i++) {
+		int state = flow_state(mctx, sock, i);
+
+		changed = changed || state != f->state[i];
+		f->state[i] = state;
+	}
+	if (log_lines && changed) {
 		printf("state %s > %s %s %s\n", f->client, f->server, name_of(f->state[0]), name_of(f->state[1]));
 		fflush(stdout);
 	}

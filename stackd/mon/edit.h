@@ -39,5 +39,7 @@ void mon_edit_free(struct mon_flow *flow);
 
 /* Set checksums of an IPv4 or IPv6 frame that carries TCP or UDP (0 in UDP stays 0 over IPv4). */
 void mon_edit_csum(struct pkt *p, const struct mon_seg *s, bool ip, bool l4);
+/* IP (and UDP) length fields and all checksums for p->len. */
+void mon_edit_lengths(struct pkt *p, struct mon_seg *s);
 
 #endif

@@ -63,12 +63,16 @@ static struct map *map_get(struct mon_flow *f, unsigned side, unsigned layer, ui
 	return m;
 }
 
-/* Bytes that have gone out unedited, or with another edit, must not be edited when they come again. */
-static bool gone(const struct mon_flow *f, const struct map *m, unsigned side, uint32_t at)
+/* Up to here bytes have gone out, unedited or edited, and must not be edited when they come again.  Not below `at`. */
+static uint32_t gone(const struct mon_flow *f, const struct map *m, unsigned side, uint32_t at)
 {
+	uint32_t edge = at;
+
 	if (m->passing)
-		return seq_lt(at, m->passed);
-	return (f->half[side].flags & HALF_SEQ) != 0 && f->was_known && seq_lt(at - (f->seq_now - f->seq_in), f->snd_was);
+		edge = m->passed;
+	else if ((f->half[side].flags & HALF_SEQ) != 0 && f->was_known)
+		edge = f->snd_was + (f->seq_now - f->seq_in);
+	return seq_lt(edge, at) ? at : edge;
 }
 
 static bool clashes(const struct map *m, uint32_t at, uint32_t cut)
@@ -86,10 +90,16 @@ int map_note(struct mon_flow *f, unsigned side, unsigned layer, uint32_t reg, ui
 	struct map *m = map_get(f, side, layer, reg);
 	struct xlate *x = xlate_of(f);
 	struct edit *e, **where;
+	uint32_t first;
 
 	if (m == NULL)
 		return -ENOMEM;
-	if (gone(f, m, side, tail ? at - 1 : at) || clashes(m, at, cut))
+	first = gone(f, m, side, tail ? at - 1 : at);
+	if (seq_lt(at, first) && seq_lt(first, at + cut)) { /* a longer segment than before: what is new of it can still be cut */
+		cut -= first - at;
+		at = first;
+	}
+	if ((tail ? first != at - 1 : first != at) || clashes(m, at, cut))
 		return 0;
 	if (x->edits >= EDITS_MAX || x->bytes + put > BYTES_MAX)
 		return -ENOSPC;

@@ -10,14 +10,12 @@
 
 #include "stackd/mon/edit.h"
 
-/* Note an edit.  What has been edited already, or has passed unedited already, stays as it is: 0, too.  -ENOMEM; -ENOSPC: too much of it
+/* Note an edit.  What has been edited already, or has passed unedited already, stays as it is: 0, too; what lies in front of bytes that
+ * have passed cannot be moved any more.  -ENOMEM; -ENOSPC: too much of it
  * is unacknowledged.  Between map_begin and map_commit edits can be taken back. */
 int map_note(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t reg, uint32_t at, uint32_t cut,
 	     const uint8_t *bytes, uint32_t put, bool tail);
 void map_begin(struct mon_flow *flow);
 void map_commit(struct mon_flow *flow, bool keep);
-
-/* edit.c: IP (and UDP) length fields and all checksums for p->len. */
-void mon_edit_lengths(struct pkt *p, struct mon_seg *s);
 
 #endif

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What leaves by the other side of a bridge: bursts per port, and datagrams that came in fragments and go out in fragments again.
+ * What leaves by the other side of a bridge: bursts per port, datagrams that came in fragments and go out in fragments again, and TCP
+ * segments that are too long there, which become several.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "stackd/mon/priv.h"
+#include "stackd/tcp/seg.h"
 
-enum { IP4_MIN = 20, IP6_HDR = 40, IP6_FRAG = 8, FRAG_UNIT = 8 };
+enum { IP4_MIN = 20, IP6_HDR = 40, IP6_FRAG = 8, FRAG_UNIT = 8, ETH_HDR = 14, VLAN_TAGS = 8, JOINED_SPARE = 4096, CWR = 128 };
 
 static void port_flush(struct mon *m, unsigned port)
 {
@@ -47,11 +49,12 @@ void mon_send_to(struct mon *m, struct pkt *p, unsigned port)
 
 struct pkt *mon_pkt_joined(const struct pkt *like, const uint8_t *frame, uint32_t len)
 {
-	struct pkt *p = malloc(sizeof(*p) + len);
+	uint32_t room = len + JOINED_SPARE; /* monitors may insert */
+	struct pkt *p = malloc(sizeof(*p) + room);
 
 	if (p == NULL)
 		return NULL;
-	*p = (struct pkt){ .data = (uint8_t *)(p + 1), .len = len, .room = len, .port = like->port, .when_us = like->when_us };
+	*p = (struct pkt){ .data = (uint8_t *)(p + 1), .len = len, .room = room, .port = like->port, .when_us = like->when_us };
 	memcpy(p->data, frame, len);
 	return p;
 }
@@ -145,6 +148,70 @@ static void send_pieces(struct mon *m, struct mon_pass *ps, unsigned port)
 	}
 }
 
+/* --- Segments --------------------------------------------------------------------------------------------------------------- */
+
+/* [off, off + len) of a segment's text as one of its own; last: with it the whole has been sent. */
+static struct pkt *part(struct mon *m, const struct mon_pass *ps, unsigned port, uint32_t off, uint32_t len, bool last)
+{
+	struct mon_seg s = ps->seg;
+	struct pkt *p = nic_alloc(m->conf.port[port].nic);
+	uint32_t seq = s.seq + off + ((s.flags & SEG_SYN) != 0 && off > 0);
+	uint8_t *ip, *tcp;
+
+	if (p == NULL || p->room < s.text_off + len) {
+		if (p != NULL)
+			nic_free(p);
+		COUNT(m->stats, NIC_NOBUF);
+		return NULL;
+	}
+	memcpy(p->data, ps->pkt->data, s.text_off);
+	memcpy(p->data + s.text_off, ps->pkt->data + s.text_off + off, len);
+	p->len = s.text_off + len;
+	p->flags = 0;
+	ip = p->data + s.l3_off;
+	tcp = p->data + s.l4_off;
+	put16(tcp + 4, seq >> 16);
+	put16(tcp + 6, seq);
+	if (off > 0)
+		tcp[13] &= (uint8_t)~(SEG_SYN | CWR); /* RFC 3168, 6.1.2: once */
+	if (!last)
+		tcp[13] &= (uint8_t)~(SEG_FIN | SEG_PSH | SEG_RST);
+	if ((tcp[13] & SEG_URG) != 0 && off > 0) {
+		uint32_t urg = (uint32_t)tcp[18] << 8 | tcp[19];
+
+		if (urg > off)
+			put16(tcp + 18, urg - off);
+		else
+			tcp[13] &= (uint8_t)~SEG_URG;
+	}
+	if (s.version == 4 && (ip[6] & 0x40) == 0) /* RFC 6864: may be fragmented, so it needs a number of its own */
+		put16(ip + 4, ((uint32_t)ip[4] << 8 | ip[5]) + off);
+	mon_edit_lengths(p, &s);
+	return p;
+}
+
+/* A segment too long for this port leaves as several. */
+static void send_parts(struct mon *m, struct mon_pass *ps, unsigned port)
+{
+	const struct mon_seg *s = &ps->seg;
+	uint32_t step = m->conf.port[port].nic->mtu - (s->text_off - s->l3_off);
+
+	for (uint32_t off = 0; off < s->text_len; off += step) {
+		uint32_t len = s->text_len - off < step ? s->text_len - off : step;
+		struct pkt *p = part(m, ps, port, off, len, off + len == s->text_len);
+
+		if (p != NULL)
+			mon_send_to(m, p, port);
+	}
+	COUNT(m->stats, MON_SPLIT);
+	mon_pass_free(ps);
+}
+
+static bool too_long(const struct nic *nic, const struct mon_pass *ps)
+{
+	return (ps->seg.version != 0 && ps->seg.l3_len > nic->mtu) || ps->pkt->len > (uint32_t)nic->mtu + ETH_HDR + VLAN_TAGS;
+}
+
 void mon_send(struct mon *m, struct mon_pass *ps)
 {
 	unsigned port = (unsigned)m->conf.port[ps->pkt->port].peer;
@@ -153,10 +220,12 @@ void mon_send(struct mon *m, struct mon_pass *ps)
 	if (ps->heap) {
 		send_pieces(m, ps, port);
 		mon_pass_free(ps);
-	} else if (ps->pkt->len > (uint32_t)nic->mtu + 14 + 8) {
+	} else if (!too_long(nic, ps)) {
+		mon_send_to(m, ps->pkt, port);
+	} else if (ps->seg.kind == MON_SEG_TCP && ps->seg.text_len > 0 && ps->seg.text_off - ps->seg.l3_off < nic->mtu) {
+		send_parts(m, ps, port);
+	} else {
 		COUNT(m->stats, MON_TOO_LONG);
 		mon_pass_free(ps);
-	} else {
-		mon_send_to(m, ps->pkt, port);
 	}
 }

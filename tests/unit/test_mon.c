@@ -852,6 +852,43 @@ START_TEST(inserted_bytes_move_the_rest_of_the_flow)
 }
 END_TEST
 
+static void arrives_part(uint32_t seq, unsigned flags, const char *text, uint32_t len)
+{
+	struct pkt *p = arrives(right);
+	struct mon_seg s;
+
+	mon_seg_parse(p, 0, &s); /* which checks the checksums */
+	ck_assert_uint_eq(s.kind, MON_SEG_TCP);
+	ck_assert_uint_eq(s.seq, seq);
+	ck_assert_uint_eq(s.flags, flags);
+	ck_assert_uint_eq(s.text_len, len);
+	ck_assert_uint_eq(p->len, HDRS + len);
+	ck_assert_int_eq(memcmp(p->data + HDRS, text, len), 0);
+	nic_free(p);
+}
+
+START_TEST(a_segment_that_outgrows_the_mtu_leaves_as_two)
+{
+	unsigned w = watcher(PASS);
+	struct mon_event e;
+	char text[1460 + 10];
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	memset(text, 'a', sizeof(text));
+	text[1460] = '\0';
+	from_client(101, 501, SEG_ACK | SEG_PSH | SEG_FIN, text);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 1455, "0123456789", 10);
+	memcpy(text + 1455, "0123456789aaaaa", 15);
+	arrives_part(101, SEG_ACK, text, 1460);
+	arrives_part(1561, SEG_ACK | SEG_PSH | SEG_FIN, text + 1460, 10);
+	silence(right);
+	ck_assert_uint_eq(stats.n[CNT_MON_SPLIT], 1);
+}
+END_TEST
+
 START_TEST(a_reset_ends_both_sides)
 {
 	unsigned w = watcher(PASS);
@@ -1014,6 +1051,7 @@ int main(void)
 	tcase_add_test(t, a_chain_asks_in_order_and_the_way_back_in_reverse);
 	tcase_add_test(t, a_translated_flow_is_found_from_both_ends);
 	tcase_add_test(t, inserted_bytes_move_the_rest_of_the_flow);
+	tcase_add_test(t, a_segment_that_outgrows_the_mtu_leaves_as_two);
 	tcase_add_test(t, a_reset_ends_both_sides);
 	suite_add_tcase(s, t);
 	t = tcase_create("authority");

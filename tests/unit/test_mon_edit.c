@@ -396,6 +396,32 @@ START_TEST(bytes_that_have_passed_are_not_edited_when_they_come_again)
 }
 END_TEST
 
+START_TEST(a_longer_retransmission_is_cut_where_it_is_new)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct script sc = { .len = 0 }, again = { .len = 0 };
+	struct frame f;
+
+	world_make(w, 1);
+	w->flow.was_known = false;
+	seg_make(&f, w->isn + 1, 1, SEG_ACK, w->text, 52);
+	w->flow.seq_in = w->flow.seq_now = f.s.seq;
+	add(&sc, MON_CHOMP, MON_PAYLOAD, 50, NULL, 2, 0);
+	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, sc.bytes, sc.len, 1), 0);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+	ck_assert_uint_eq(f.s.text_len, 50);
+	seg_make(&f, w->isn + 1, 1, SEG_ACK, w->text, 100);
+	w->flow.seq_in = w->flow.seq_now = f.s.seq;
+	add(&again, MON_CHOMP, MON_PAYLOAD, 50, NULL, 5, 0);
+	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, again.bytes, again.len, 1), 0);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+	ck_assert_uint_eq(f.s.text_len, 95);
+	ck_assert_int_eq(memcmp(f.bytes + TEXT + 50, w->text + 55, 45), 0);
+	mon_edit_free(&w->flow);
+	free(w);
+}
+END_TEST
+
 START_TEST(a_segment_that_is_removed_whole_still_draws_an_acknowledgement)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -465,6 +491,7 @@ int main(void)
 	t = tcase_create("flows");
 	tcase_add_loop_test(t, a_long_transfer_with_loss_arrives_as_edited, 0, 40);
 	tcase_add_test(t, bytes_that_have_passed_are_not_edited_when_they_come_again);
+	tcase_add_test(t, a_longer_retransmission_is_cut_where_it_is_new);
 	tcase_add_test(t, a_segment_that_is_removed_whole_still_draws_an_acknowledgement);
 	tcase_add_test(t, sack_blocks_are_translated);
 	suite_add_tcase(s, t);
