@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Monitors that only tests need: tests/system/inline.sh.
+# Monitors that only tests need: tests/system/inline.sh, tests/system/monitors.sh.
 
 check_PROGRAMS += tests/monitor/rewrite tests/monitor/act
 tests_monitor_rewrite_SOURCES = tests/monitor/rewrite.c examples/mon.h
@@ -9,3 +9,14 @@ tests_monitor_rewrite_LDADD = libshim.la
 tests_monitor_act_SOURCES = tests/monitor/act.c examples/mon.h
 tests_monitor_act_CPPFLAGS = $(MONITORS_CPPFLAGS)
 tests_monitor_act_LDADD = libshim.la
+
+check_PROGRAMS += tests/monitor/events tests/monitor/sick tests/monitor/spy
+tests_monitor_events_SOURCES = tests/monitor/events.c examples/mon.h
+tests_monitor_events_CPPFLAGS = $(MONITORS_CPPFLAGS)
+tests_monitor_events_LDADD = libshim.la
+tests_monitor_sick_SOURCES = tests/monitor/sick.c examples/mon.h
+tests_monitor_sick_CPPFLAGS = $(MONITORS_CPPFLAGS)
+tests_monitor_sick_LDADD = libshim.la -lpthread
+tests_monitor_spy_SOURCES = tests/monitor/spy.c examples/mon.h
+tests_monitor_spy_CPPFLAGS = $(MONITORS_CPPFLAGS)
+tests_monitor_spy_LDADD = libshim.la
