@@ -245,6 +245,16 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 	s->fin_ahead = p.tcph->fin && !s->fin;
 }
 
+/* How far the window let in what has just arrived. */
+static uint64_t taken(mctx_t mctx, int sock, int side, const struct stream *s)
+{
+	static __thread char buf[65536];
+	uint64_t len = s->to - s->from;
+	ssize_t n = mtcp_ppeek(mctx, sock, side, buf, len < sizeof(buf) ? len : sizeof(buf), s->from);
+
+	return n > 0 && (uint64_t)n < len ? s->from + (uint64_t)n : s->to;
+}
+
 /* HK_RCV: it has arrived, unless on_error has been told that it lies outside the window. */
 static void on_arrival(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
@@ -257,7 +267,7 @@ static void on_arrival(mctx_t mctx, int sock, int side, event_t event, filter_ar
 	if (f == NULL)
 		return;
 	s = &f->to[side];
-	fresh = s->to > 0 && island_add(s, s->next, s->from, s->to);
+	fresh = s->to > 0 && island_add(s, s->next, s->from, taken(mctx, sock, side, s));
 	s->ooo += fresh || (s->fin_ahead && s->fin);
 	s->to = 0;
 	s->fin_ahead = false;
@@ -294,26 +304,60 @@ static void on_data(mctx_t mctx, int sock, int side, event_t event, filter_arg_t
 		drain(mctx, sock, side, f);
 }
 
-/* Comes before on_packet has seen the flow, or after its end, with nothing to be noted. */
-static void on_state(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
+static void fin_is_at(struct stream *s, uint64_t off)
+{
+	if (!s->fin)
+		s->fin_off = off;
+	s->fin = true;
+}
+
+static bool has_sent_fin(int state)
+{
+	return state == MOS_TCP_FIN_WAIT_1 || state == MOS_TCP_FIN_WAIT_2 || state == MOS_TCP_CLOSING ||
+	       state == MOS_TCP_LAST_ACK || state == MOS_TCP_TIME_WAIT;
+}
+
+static bool has_got_fin(int state)
+{
+	return state == MOS_TCP_CLOSE_WAIT || state == MOS_TCP_CLOSING || state == MOS_TCP_LAST_ACK || state == MOS_TCP_TIME_WAIT;
+}
+
+/* A side is in another state because of a packet that it has sent, or got.  One packet may carry it over several states.  Comes before
+ * on_packet has seen the flow, or after its end, with nothing to be noted. */
+static void state_changed(mctx_t mctx, int sock, int side, bool sent)
 {
 	struct flow *f = mtcp_get_uctx(mctx, sock);
 	struct pkt_info p;
 	int state = -1;
 	socklen_t len = sizeof(state);
+	uint64_t here = UINT64_MAX;
 
+	if (f == NULL || mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, side == MOS_SIDE_CLI ? MOS_TCP_STATE_CLI : MOS_TCP_STATE_SVR,
+					 &state, &len) != 0 ||
+	    mtcp_getlastpkt(mctx, sock, side, &p) != 0)
+		return;
+	if (p.tcph->fin && !p.tcph->rst)
+		here = p.offset + p.payloadlen;
+	if (has_sent_fin(state) || (state == MOS_TCP_CLOSED && sent && here != UINT64_MAX))
+		fin_is_at(&f->to[1 - side], sent ? here : UINT64_MAX);
+	if (has_got_fin(state))
+		fin_is_at(&f->to[side], sent ? UINT64_MAX : here);
+	if (state == MOS_TCP_CLOSED && !(f->to[0].fin && f->to[1].fin) && p.tcph->rst)
+		f->reset = true;
+}
+
+static void on_sender_state(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
+{
 	(void)event;
 	(void)arg;
-	if (f == NULL || mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, side == MOS_SIDE_CLI ? MOS_TCP_STATE_CLI : MOS_TCP_STATE_SVR,
-					 &state, &len) != 0)
-		return;
-	if ((state == MOS_TCP_FIN_WAIT_1 || state == MOS_TCP_LAST_ACK) && !f->to[1 - side].fin &&
-	    mtcp_getlastpkt(mctx, sock, side, &p) == 0) { /* this side has said its last word */
-		f->to[1 - side].fin = true;
-		f->to[1 - side].fin_off = p.offset + p.payloadlen;
-	}
-	if (state == MOS_TCP_CLOSED && !(f->to[0].fin && f->to[1].fin) && mtcp_getlastpkt(mctx, sock, side, &p) == 0 && p.tcph->rst)
-		f->reset = true;
+	state_changed(mctx, sock, side, true);
+}
+
+static void on_receiver_state(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	(void)event;
+	(void)arg;
+	state_changed(mctx, sock, side, false);
 }
 
 /* Comes for either side and hook: the first one is the end. */
@@ -354,8 +398,8 @@ static int watch(mctx_t mctx, char *filter)
 	    mtcp_register_callback(mctx, sock, MOS_ON_REXMIT, MOS_HK_SND, on_rexmit) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_NEW_DATA, MOS_NULL, on_data) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_ERROR, MOS_NULL, on_error) != 0 ||
-	    mtcp_register_callback(mctx, sock, MOS_ON_TCP_STATE_CHANGE, MOS_HK_SND, on_state) != 0 ||
-	    mtcp_register_callback(mctx, sock, MOS_ON_TCP_STATE_CHANGE, MOS_HK_RCV, on_state) != 0 ||
+	    mtcp_register_callback(mctx, sock, MOS_ON_TCP_STATE_CHANGE, MOS_HK_SND, on_sender_state) != 0 ||
+	    mtcp_register_callback(mctx, sock, MOS_ON_TCP_STATE_CHANGE, MOS_HK_RCV, on_receiver_state) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return -1;
 	return 0;

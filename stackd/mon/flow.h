@@ -108,7 +108,8 @@ struct mon_half {
 	uint64_t missed;
 	uint64_t told;     /* `next` when NEW_DATA was raised last */
 	struct reasm seen; /* what lies beyond next */
-	struct mon_aside *aside; /* payload beyond the window: kept a while, since an acknowledgement may tell that it was taken */
+	struct mon_aside *aside, *aside_last; /* payload beyond the window: kept a while, since an acknowledgement may tell that it was taken */
+	uint32_t asides;   /* how many */
 	uint64_t pkts;     /* sent by it */
 };
 
@@ -162,7 +163,7 @@ struct mon_table {
 	struct mon_flow **slab;
 	uint32_t slabs, slabs_max, max, used;
 	uint32_t ranges; /* pieces beyond holes, of all streams */
-	uint32_t aside;  /* bytes kept aside, of all streams */
+	uint32_t aside;  /* memory of what is kept aside, of all streams */
 	uint64_t next_serial;
 	struct mon_flows age;
 };

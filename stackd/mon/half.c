@@ -216,7 +216,8 @@ static bool begins_anew(const struct mon_half *snd, const struct mon_half *rcv, 
 	if (closed(snd->flow))
 		return (rcv->flags & HALF_ISN) == 0 || s->ack != rcv->isn + 1;
 	/* F3: the other end had tried again, and this is the answer to that */
-	return (rcv->flags & (HALF_STANDS | HALF_OTHER)) == (HALF_STANDS | HALF_OTHER) && s->ack == rcv->isn2 + 1;
+	return (rcv->flags & HALF_OTHER) != 0 && s->ack == rcv->isn2 + 1 &&
+	       ((rcv->flags & HALF_STANDS) != 0 || ((rcv->flags & HALF_ISN) == 0 && (snd->flags & HALF_SEQ) != 0));
 }
 
 /* H6: a SYN that was overtaken by what followed it.  It says how windows are scaled; the stream's start stays. */
@@ -301,7 +302,7 @@ static bool tells_isn(struct mon_half *snd, struct mon_half *rcv, const struct m
 		   (offset(snd, s->ack) < 0 || offset(snd, s->ack) > end_of(snd))) {
 		return false;
 	}
-	if ((rcv->flags & HALF_ISN) != 0 && (snd->flags & HALF_SEQ) != 0 && offset(snd, s->ack) >= 0)
+	if ((rcv->flags & HALF_ISN) != 0 && (snd->flags & HALF_SEQ) != 0 && offset(snd, s->ack) >= 0 && !is_far(snd, s->ack))
 		rcv->flags |= HALF_STANDS;
 	return true;
 }

@@ -13,7 +13,7 @@
 #include "stackd/mon/priv.h"
 #include "stackd/tcp/seg.h"
 
-enum { EVICT_TRIES = 8, L2_MAX = 22, ASIDE_MAX = 64, ASIDE_ALL = 16 << 20 };
+enum { EVICT_TRIES = 8, L2_MAX = 22, ASIDE_MAX = 1024, ASIDE_SAME = 64, ASIDE_ALL = 16 << 20 };
 
 static void stage_enter(struct mon *m, struct mon_pass *ps);
 static void stage_leave(struct mon *m, struct mon_pass *ps);
@@ -371,6 +371,7 @@ static void link_note(struct mon_pass *ps)
 struct mon_aside {
 	struct mon_aside *next;
 	uint64_t at;
+	uint32_t size; /* of all this */
 	uint32_t len;
 	bool fin;
 	uint8_t bytes[];
@@ -382,38 +383,45 @@ static void aside_free(struct mon_half *h)
 
 	while ((a = h->aside) != NULL) {
 		h->aside = a->next;
-		h->flow->table->aside -= a->len;
+		h->flow->table->aside -= a->size;
 		free(a);
 	}
+	h->aside_last = NULL;
+	h->asides = 0;
 }
 
 static void aside_put(struct mon_pass *ps, struct mon_half *rcv)
 {
 	int64_t at = (int64_t)ps->rcv.at, edge = (int64_t)rcv->edge > at ? (int64_t)rcv->edge : at; /* at: perhaps before the start */
 	uint32_t skip = edge - at < ps->seg.text_len ? (uint32_t)(edge - at) : ps->seg.text_len, len = ps->seg.text_len - skip;
-	struct mon_aside *a, **where = &rcv->aside;
+	struct mon_aside *a = rcv->aside;
+	uint32_t size = sizeof(*a) + len;
 	bool fin = (ps->seg.flags & SEG_FIN) != 0;
-	unsigned n = 0;
 
-	if (len == 0 && !fin)
+	if ((len == 0 && !fin) || rcv->asides >= ASIDE_MAX || rcv->flow->table->aside + size > ASIDE_ALL)
 		return;
-	for (; *where != NULL; where = &(*where)->next, n++) {
-		if ((*where)->at == (uint64_t)edge && (*where)->len == len && (*where)->fin == fin)
+	for (unsigned n = 0; a != NULL && n < ASIDE_SAME; a = a->next, n++) { /* a window probe comes again and again */
+		if (a->at == (uint64_t)edge && a->len == len && a->fin == fin)
 			return;
 	}
-	a = n < ASIDE_MAX && rcv->flow->table->aside + len <= ASIDE_ALL ? malloc(sizeof(*a) + len) : NULL;
+	a = malloc(size);
 	if (a == NULL)
 		return;
-	rcv->flow->table->aside += len;
-	*a = (struct mon_aside){ .at = (uint64_t)edge, .len = len, .fin = fin };
+	*a = (struct mon_aside){ .at = (uint64_t)edge, .size = size, .len = len, .fin = fin };
 	memcpy(a->bytes, ps->pkt->data + ps->seg.text_off + skip, len);
-	*where = a;
+	rcv->flow->table->aside += size;
+	rcv->asides++;
+	if (rcv->aside == NULL)
+		rcv->aside = a;
+	else
+		rcv->aside_last->next = a;
+	rcv->aside_last = a;
 }
 
 /* What it acknowledges it has taken. */
 static void aside_take(struct mon *m, struct mon_half *h, struct mon_did *out)
 {
-	struct mon_aside **at = &h->aside, *a;
+	struct mon_aside **at = &h->aside, *a, *last = NULL;
 	struct mon_did did = { 0 };
 
 	while ((a = *at) != NULL) {
@@ -421,6 +429,7 @@ static void aside_take(struct mon *m, struct mon_half *h, struct mon_did *out)
 		bool fin = a->fin && h->acked > a->at + a->len;
 
 		if (len == 0 && !fin) {
+			last = a;
 			at = &a->next;
 			continue;
 		}
@@ -432,17 +441,20 @@ static void aside_take(struct mon *m, struct mon_half *h, struct mon_did *out)
 			}
 			COUNT_ADD(m->stats, MON_BYTES, did.len);
 		}
-		h->flow->table->aside -= len;
 		if (len < a->len || fin != a->fin) {
 			a->at += len;
 			a->len -= len;
 			memmove(a->bytes, a->bytes + len, a->len);
+			last = a;
 			at = &a->next;
 			continue;
 		}
 		*at = a->next;
+		h->flow->table->aside -= a->size;
+		h->asides--;
 		free(a);
 	}
+	h->aside_last = last;
 	mon_half_skip(h, &did);
 	out->events |= did.events;
 }

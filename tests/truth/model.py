@@ -24,8 +24,9 @@ FLOWS
        b) a SYN-ACK whose ISN is not the one known for its direction, unless it acknowledges the ISN of the flow's other side.
      These begin a new flow.  A SYN with the ISN known already is a retransmission.
  F3  On a flow that is not closed a SYN with another ISN begins nothing: anybody can forge it.  It is remembered.  If, after
-     the handshake (H4), the other side answers with a SYN-ACK that acknowledges it and has a new ISN of its own, the old connection is
-     gone without our having seen its end: a new flow begins with that SYN-ACK.  The SYN before it stays with the old flow.
+     the handshake (H4), or on a stream that was joined in the middle (H6), the other side answers with a SYN-ACK that
+     acknowledges it and has a new ISN of its own, the old connection is gone without our having seen its end: a new flow
+     begins with that SYN-ACK.  The SYN before it stays with the old flow.
  F4  Client is who sent the first SYN that was accepted as the flow's, else who received the first accepted SYN-ACK, else who
      sent the first packet.
  F5  end: RST if a valid RST came before FINs were accepted in both directions; else FIN if they were; HALF if in one; none.
@@ -316,7 +317,8 @@ class Flow:
             return False
         if self.closed:
             return other.isn is None or segment.ack != (other.isn + 1) % 2**32
-        return other.isn_stands and (segment.ack - 1) % 2**32 in other.candidates
+        begun = other.isn_stands or other.isn is None and other.base is not None
+        return begun and (segment.ack - 1) % 2**32 in other.candidates
 
     def take(self, segment):
         """One packet of this flow, in the order of RFC 9293 3.10.7.4: RST, SYN, ACK, text, FIN."""
@@ -396,7 +398,7 @@ class Flow:
         elif other.isn is not None and not other.isn_stands:
             if acked in other.candidates:                               # H3
                 other.choose(acked)
-            other.isn_stands = 0 <= other.offset(segment.ack) <= other.end
+            other.isn_stands = other.offset(segment.ack) >= 0 and not other.is_far(segment.ack)
         scale = self.scale(mine, other)
         other.acknowledged(segment.ack, None if scale is None else segment.window << scale)
 

@@ -146,6 +146,24 @@ def fin(wire):
     talk.c()
     talk.expect('FIN', sent, ooo=(3, 0))
 
+    talk = wire.talk()                      # the tap missed it, but not the answer; then it comes again
+    talk.open()
+    talk.c('FA')
+    talk.lose(1, 1)
+    talk.c()
+    talk.s('FA', at=0)
+    talk.c()
+    talk.expect('FIN')
+
+    talk = wire.talk()                      # the same, and the tap missed a window update before, so the first FIN seemed to lie beyond
+    talk.open()
+    talk.s(window=0)
+    talk.c('PFA', UP)
+    talk.lose(1, 1)
+    talk.s('FA', at=0)
+    talk.c()
+    talk.expect('FIN', UP)
+
     talk = wire.talk()                      # text behind the FIN, and another FIN
     talk.open()
     talk.c('PFA', UP)
@@ -302,6 +320,42 @@ def reuse(wire):
     talk.c('S')
     talk.pkts = [old[0] + 1, old[1]]
     talk.expect('none', UP, DOWN)
+    talk.pkts = [0, 0]
+    talk.s('SA')
+    talk.c()
+    talk.both(UP + b'new', DOWN + b'new')
+    talk.close()
+    talk.expect('FIN', UP + b'new', DOWN + b'new')
+
+    talk = wire.talk()                      # the same, and neither the beginning nor all of the rest was seen
+    talk.next = [5000, 7000]
+    talk.c('PA', UP)
+    talk.s()
+    talk.c('FA')
+    talk.restart((3000000, 7))
+    old = [2, 1]
+    talk.c('S')
+    talk.pkts = [old[0] + 1, old[1]]
+    talk.expect('HALF', UP)
+    talk.pkts = [0, 0]
+    talk.s('SA')
+    talk.c()
+    talk.both(UP + b'new', DOWN + b'new')
+    talk.close()
+    talk.expect('FIN', UP + b'new', DOWN + b'new')
+
+    talk = wire.talk()                      # the same; the client's SYN was seen
+    talk.c('S')
+    talk.lose(1, 1)
+    talk.lose(0, 5000)
+    talk.s('A')
+    talk.s('PFA', DOWN)
+    talk.pkts = [0, 0]
+    old = [1, 2]
+    talk.restart((3000000, 7))
+    talk.c('S')
+    talk.pkts = [old[0] + 1, old[1]]
+    talk.expect('HALF', b'', DOWN, missed=(4999, 0))
     talk.pkts = [0, 0]
     talk.s('SA')
     talk.c()

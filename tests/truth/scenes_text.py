@@ -195,6 +195,31 @@ def window_stale(wire):
     talk.close()
     talk.expect('FIN', sent)
 
+    talk = wire.talk(shift=(None, None))            # very many of them
+    talk.open()
+    talk.s(window=1000)
+    sent = text(200000, 'staler')
+    for at in range(0, 200000, 1000):
+        talk.c('PA', sent[at:at + 1000])
+    talk.s()
+    talk.close()
+    talk.expect('FIN', sent)
+
+
+def window_straddled(wire):
+    """A segment that waits behind a hole is taken up to the edge; once that has moved the rest comes."""
+    talk = wire.talk(shift=(None, None))
+    talk.open()
+    sent = text(1100, 'straddle')
+    talk.s(window=1000)
+    talk.c('PA', sent[100:1100], at=100)
+    talk.s(ack=0, window=2000)
+    talk.c('PA', sent[1000:], at=1000)
+    talk.c('PA', sent[:100], at=0)
+    talk.s()
+    talk.close()
+    talk.expect('FIN', sent, ooo=(2, 0))
+
 
 def window_huge(wire):
     """Scale 14 both ways: text up to the edge of 1 GiB counts, what is beyond doesn't; an unscaled 65535 would be too small."""
@@ -435,5 +460,5 @@ def interleaved(wire):
                     b''.join(text(700, '%d down' % (i + 1)) for i in range(downs)))
 
 
-SCENES = (normal, overlaps, overlap_islands, reordered, wrap, wrap_syn, keepalives, window_probes, window_tiny, window_stale,
+SCENES = (normal, overlaps, overlap_islands, reordered, wrap, wrap_syn, keepalives, window_probes, window_tiny, window_stale, window_straddled,
           window_huge, big_in_flight, holes, midstream, one_sided, acknowledgments, urgent, empty, idle, interleaved)

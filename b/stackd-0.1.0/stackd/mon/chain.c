@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Inline monitors: a packet is held while one of them decides, and decided by policy when it cannot, does not, or must not.
+ *
+ * Of a queue (a flow's, or one of those for packets without a flow) only the first packet is being decided.  A claim
+ * names it towards the client: index and generation, good for that one decision of that one lane.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stackd/mon/priv.h"
+
+enum { CLAIM_BITS = 20 };
+
+static bool decided(struct mon *m, struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause);
+
+/* --- Claims ----------------------------------------------------------------------------------------------------------- */
+
+static bool claims_grow(struct mon *m)
+{
+	uint32_t more = m->claims == 0 ? 1024 : m->claims * 2;
+	struct mon_held **claim = realloc(m->claim, more * sizeof(*claim));
+	uint32_t *gen, *left;
+
+	if (claim != NULL)
+		m->claim = claim;
+	gen = realloc(m->claim_gen, more * sizeof(*gen));
+	if (gen != NULL)
+		m->claim_gen = gen;
+	left = realloc(m->claim_free, more * sizeof(*left));
+	if (left != NULL)
+		m->claim_free = left;
+	if (claim == NULL || gen == NULL || left == NULL || more > 1u << CLAIM_BITS)
+		return false;
+	for (uint32_t i = m->claims; i < more; i++) {
+		claim[i] = NULL;
+		gen[i] = 0;
+		left[m->claim_frees++] = i;
+	}
+	m->claims = more;
+	return true;
+}
+
+static bool claim_take(struct mon *m, struct mon_held *h)
+{
+	uint32_t i;
+
+	if (m->claim_frees == 0 && !claims_grow(m))
+		return false;
+	i = m->claim_free[--m->claim_frees];
+	m->claim[i] = h;
+	h->claim = ++m->claim_gen[i] << CLAIM_BITS | i;
+	return true;
+}
+
+static void claim_give(struct mon *m, struct mon_held *h)
+{
+	uint32_t i = h->claim & ((1u << CLAIM_BITS) - 1);
+
+	m->claim[i] = NULL;
+	m->claim_free[m->claim_frees++] = i;
+}
+
+static struct mon_held *claim_find(const struct mon *m, const struct mon_lane *l, uint32_t claim)
+{
+	uint32_t i = claim & ((1u << CLAIM_BITS) - 1);
+	struct mon_held *h = i < m->claims ? m->claim[i] : NULL;
+
+	return h != NULL && h->claim == claim && m->slot[h->slot].lane == l ? h : NULL;
+}
+
+/* --- Queues ----------------------------------------------------------------------------------------------------------- */
+
+static struct mon_queue *queue_of(struct mon *m, const struct mon_pass *ps)
+{
+	return ps->flow != NULL ? &ps->flow->queue : &m->loose[ps->seg.hash % LOOSE_QUEUES];
+}
+
+static void charge(struct mon *m, struct mon_held *h, struct mon_lane *l)
+{
+	if (h->charged != NULL) {
+		h->charged->held--;
+		h->charged->held_bytes -= h->bytes;
+	}
+	h->charged = l;
+	if (l != NULL) {
+		l->held++;
+		l->held_bytes += h->bytes;
+	}
+	(void)m;
+}
+
+static struct mon_held *held_make(struct mon *m, const struct mon_pass *ps, struct mon_queue *q)
+{
+	struct mon_held *h = calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	h->pass = *ps;
+	h->queue = q;
+	h->bytes = ps->pkt->len;
+	m->held++;
+	TAILQ_INSERT_TAIL(&m->all_held, h, all);
+	COUNT(m->stats, MON_HELD);
+	return h;
+}
+
+static void held_free(struct mon *m, struct mon_held *h)
+{
+	charge(m, h, NULL);
+	TAILQ_REMOVE(&m->all_held, h, all);
+	m->held--;
+	free(h);
+}
+
+static void queue_append(struct mon_queue *q, struct mon_held *h)
+{
+	if (q->first == NULL)
+		q->tail = &q->first;
+	*q->tail = h;
+	q->tail = &h->next;
+}
+
+static bool over_budget(const struct mon_lane *l, uint32_t bytes)
+{
+	return l->held >= l->policy.hold_packets || l->held_bytes + bytes > l->policy.hold_bytes;
+}
+
+/* A waiting one waits no more. */
+static void wait_end(struct mon *m, struct mon_held *h)
+{
+	TAILQ_REMOVE(&mon_room_of(m, m->slot[h->slot].lane)->dues, h, due);
+	claim_give(m, h);
+	h->waiting = false;
+}
+
+/* Decide for the monitor that has not. */
+static void wait_cut(struct mon *m, struct mon_held *h, enum mon_cause cause)
+{
+	struct mon_slot *s = &m->slot[h->slot];
+
+	wait_end(m, h);
+	h->pass.at++;
+	(void)decided(m, &h->pass, s, cause);
+}
+
+static struct mon_queue *flow_again(struct mon *m, struct mon_pass *ps)
+{
+	if (ps->flow == NULL)
+		return queue_of(m, ps);
+	ps->snd = mon_half_find(&m->table, &ps->seg);
+	ps->flow = ps->snd != NULL ? ps->snd->flow : NULL;
+	if (ps->flow == NULL)
+		ps->stage = STAGE_OUT;
+	return queue_of(m, ps);
+}
+
+void mon_queue_put(struct mon *m, struct mon_queue *q, struct mon_pass *ps)
+{
+	struct mon_held *first, *h;
+
+	while ((first = q->first) != NULL && first->waiting && over_budget(m->slot[first->slot].lane, ps->pkt->len)) {
+		wait_cut(m, first, MON_BY_BUDGET);
+		mon_queue_run(m, q);
+		q = flow_again(m, ps); /* what ran may have ended the flow, and begun another */
+	}
+	if (q->first == NULL) {
+		(void)mon_run(m, ps, NULL);
+		return;
+	}
+	h = held_make(m, ps, q);
+	if (h == NULL) {
+		COUNT(m->stats, MON_DROPPED);
+		mon_pass_free(ps);
+		return;
+	}
+	charge(m, h, m->slot[q->first->slot].lane);
+	queue_append(q, h);
+}
+
+void mon_queue_run(struct mon *m, struct mon_queue *q)
+{
+	struct mon_held *h;
+
+	while ((h = q->first) != NULL && !h->waiting) {
+		if (!mon_run(m, &h->pass, h))
+			return;
+		q = h->queue; /* a flow that began anew took its queue along */
+		q->first = h->next;
+		if (q->first == NULL)
+			q->tail = &q->first;
+		held_free(m, h);
+	}
+}
+
+/* --- Asking --------------------------------------------------------------------------------------------------------------- */
+
+static bool forced(struct mon_slot *s, enum mon_cause cause)
+{
+	if (s->fault[cause] == 0)
+		return false;
+	s->fault[cause]--;
+	return true;
+}
+
+static bool breaker_open(struct mon *m, struct mon_slot *s)
+{
+	if (s->open_until_us == 0)
+		return false;
+	if (m->now_us < s->open_until_us)
+		return true;
+	s->open_until_us = 0;
+	s->strikes = BREAKER_OPENS - 1; /* one more deadline opens it again */
+	return false;
+}
+
+/* The policy speaks.  True: the packet goes on. */
+static bool decided(struct mon *m, struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
+{
+	struct mon_lane *l = s->lane;
+
+	l->decided[cause]++;
+	if (cause == MON_BY_DEADLINE && ++s->strikes >= BREAKER_OPENS) {
+		s->open_until_us = m->now_us + BREAKER_US;
+		l->breaker_opened++;
+	}
+	if (l->policy.fail_drop)
+		ps->dropped = true;
+	return !ps->dropped;
+}
+
+static bool untold(struct mon *m, struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
+{
+	s->lane->lost++;
+	s->lane->gap++;
+	return decided(m, ps, s, cause);
+}
+
+static void wait_begin(struct mon *m, struct mon_held *h, unsigned slot)
+{
+	struct mon_lane *l = m->slot[slot].lane;
+	struct mon_dues *dues = &mon_room_of(m, l)->dues;
+
+	h->waiting = true;
+	h->slot = slot;
+	h->deadline_us = m->now_us + l->policy.deadline_us;
+	charge(m, h, l);
+	if (forced(&m->slot[slot], MON_BY_DEADLINE)) {
+		h->deadline_us = m->now_us;
+		TAILQ_INSERT_HEAD(dues, h, due);
+	} else {
+		TAILQ_INSERT_TAIL(dues, h, due);
+	}
+}
+
+/* 1: goes on, -1: dropped, 0: waits. */
+static int ask(struct mon *m, struct mon_pass *ps, struct mon_held **held, unsigned slot)
+{
+	struct mon_slot *s = &m->slot[slot];
+	struct mon_queue *q = queue_of(m, ps);
+	struct mon_held *h = *held;
+	uint16_t flags = ps->flags, want;
+	unsigned hook = ps->hook;
+
+	want = mon_wants(m, ps->flow, slot, hook, ps->side, ps->events, &flags);
+	if (want == 0)
+		return 1;
+	if (breaker_open(m, s) || forced(s, MON_BY_BREAKER))
+		return untold(m, ps, s, MON_BY_BREAKER) ? 1 : -1;
+	if (forced(s, MON_BY_DEATH))
+		return untold(m, ps, s, MON_BY_DEATH) ? 1 : -1;
+	if (forced(s, MON_BY_RING))
+		return untold(m, ps, s, MON_BY_RING) ? 1 : -1;
+	if (over_budget(s->lane, ps->pkt->len) || forced(s, MON_BY_BUDGET))
+		return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
+	if (h == NULL) {
+		h = held_make(m, ps, q);
+		if (h == NULL || !claim_take(m, h)) {
+			if (h != NULL)
+				held_free(m, h);
+			return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
+		}
+	} else if (!claim_take(m, h)) {
+		return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
+	}
+	if (mon_emit(m, &h->pass, ps->flow, slot, want, (uint8_t)hook, ps->side, flags | MEVF_HELD, h->claim) != 0) {
+		claim_give(m, h);
+		if (*held == NULL)
+			held_free(m, h);
+		return decided(m, ps, s, MON_BY_RING) ? 1 : -1;
+	}
+	wait_begin(m, h, slot);
+	if (*held == NULL)
+		queue_append(q, h);
+	*held = h;
+	return 0;
+}
+
+/* Monitors have numbers from 1 up; packets of the server pass them downwards. */
+void mon_map_upto(struct mon_pass *ps, uint32_t reg, bool before)
+{
+	unsigned layer = ps->stage == STAGE_SND ? MON_LAYER_SND : MON_LAYER_RCV;
+	bool down;
+
+	if (ps->flow == NULL || ps->flow->xlate == NULL || !ps->owned || ps->silent ||
+	    (ps->stage != STAGE_SND && ps->stage != STAGE_RCV))
+		return;
+	down = ps->snd->side == MON_SVR;
+	if (reg == 0)
+		reg = down ? 0 : UINT32_MAX;
+	else if (before)
+		reg = down ? reg + 1 : reg - 1;
+	if (ps->mapped == 0 && down)
+		ps->mapped = UINT32_MAX;
+	if (ps->mapped == reg)
+		return;
+	mon_edit_pass(ps->flow, ps->snd->side, layer, ps->mapped, reg, ps->pkt, &ps->seg);
+	memset(ps->log_at, 0, sizeof(ps->log_at));
+	ps->mapped = reg;
+}
+
+int mon_chain(struct mon *m, struct mon_pass *ps, struct mon_held **held)
+{
+	uint64_t slots = ps->slots & m->inline_slots;
+	bool reverse = ps->snd != NULL && ps->snd->side == MON_SVR;
+
+	if (ps->passive || slots == 0)
+		return 1;
+	for (; ps->at < m->chained; ps->at++) {
+		unsigned slot = m->chain[reverse ? m->chained - 1 - ps->at : ps->at];
+		int r;
+
+		if ((slots >> slot & 1) == 0)
+			continue;
+		if (ps->stage >= STAGE_SND && (ps->flow->slots >> slot & 1) == 0)
+			continue; /* it has let go of the flow meanwhile */
+		mon_map_upto(ps, m->slot[slot].reg, true);
+		r = ask(m, ps, held, slot);
+		if (r <= 0)
+			return r;
+	}
+	return 1;
+}
+
+/* --- Answers --------------------------------------------------------------------------------------------------------------- */
+
+static int edit(struct mon *m, struct mon_lane *l, uint32_t reg, struct mon_pass *ps, const struct mon_cmd *cmd)
+{
+	uint32_t off = cmd->verdict.off, len = cmd->verdict.len;
+	unsigned layer = ps->stage == STAGE_SND || ps->stage == STAGE_RAW ? MON_LAYER_SND : MON_LAYER_RCV;
+	unsigned side = ps->snd != NULL ? ps->snd->side : MON_CLI;
+	int err;
+
+	if (!ps->owned || ps->silent || off > l->edit_size || len > l->edit_size - off || len > sizeof(m->script))
+		return -EINVAL;
+	memcpy(m->script, l->edit + off, len);
+	if (ps->flow != NULL)
+		ps->flow->seq_now = ps->seg.seq;
+	err = mon_edit_script(ps->flow, side, layer, reg, ps->pkt, &ps->seg, m->script, len, cmd->verdict.count);
+	if (err == 0) {
+		memset(ps->log_at, 0, sizeof(ps->log_at));
+		COUNT(m->stats, MON_EDITED);
+	}
+	return err;
+}
+
+void mon_verdict(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd)
+{
+	struct mon_held *h = claim_find(m, l, cmd->verdict.claim);
+	struct mon_slot *s;
+	uint32_t verdict = cmd->verdict.verdict;
+
+	if (h == NULL) { /* too late, or never its own */
+		l->stale++;
+		COUNT(m->stats, MON_REFUSED);
+		return;
+	}
+	s = &m->slot[h->slot];
+	wait_end(m, h);
+	h->pass.at++;
+	s->strikes = 0;
+	if (verdict > MON_EDIT || forced(s, MON_BY_NONSENSE) || (verdict == MON_EDIT && edit(m, l, s->reg, &h->pass, cmd) != 0)) {
+		(void)decided(m, &h->pass, s, MON_BY_NONSENSE);
+	} else {
+		l->verdict[verdict]++;
+		h->pass.dropped = verdict == MON_DROP;
+	}
+	mon_queue_run(m, h->queue);
+}
+
+void mon_release(struct mon *m, struct mon_room *r, uint64_t slots, enum mon_cause cause)
+{
+	struct mon_held *h, *next;
+
+	for (h = TAILQ_FIRST(&r->dues); h != NULL; h = next) {
+		struct mon_queue *q = h->queue;
+
+		next = TAILQ_NEXT(h, due);
+		if ((slots >> h->slot & 1) == 0)
+			continue;
+		wait_cut(m, h, cause);
+		mon_queue_run(m, q);
+		next = TAILQ_FIRST(&r->dues); /* whatever that has done to the list */
+	}
+}
+
+void mon_uncharge(struct mon *m, const struct mon_lane *l)
+{
+	struct mon_held *h;
+
+	TAILQ_FOREACH(h, &m->all_held, all) {
+		if (h->charged == l)
+			charge(m, h, NULL);
+	}
+}
+
+uint64_t mon_chain_expire(struct mon *m)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (unsigned i = 0; i < m->rooms; i++) {
+		struct mon_held *h;
+
+		while ((h = TAILQ_FIRST(&m->room[i].dues)) != NULL && h->deadline_us <= m->now_us) {
+			struct mon_queue *q = h->queue;
+
+			wait_cut(m, h, MON_BY_DEADLINE);
+			mon_queue_run(m, q);
+		}
+		if (h != NULL && h->deadline_us < next)
+			next = h->deadline_us;
+	}
+	return next;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What an acknowledgement changes: RFC 9293 3.10.7.4, fifth, from ESTABLISHED on; RFC 6298; RFC 5961, section 5.
+ */
+#include "stackd/tcp/priv.h"
+
+enum { RTT_MAX_US = 120000000 };
+
+static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
+static void sample_rtt(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, uint32_t *sample_us);
+static bool is_duplicate(const struct tcp_conn *c, const struct seg_in *s);
+static void take_window(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
+static void keep_near(struct tcp_conn *c);
+static void fin_acked(struct tcp *tcp, struct tcp_conn *c);
+
+bool ack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
+{
+	bool told = false;
+
+	if (seq_gt(s->ack, c->snd_max) || seq_lt(s->ack, c->snd_una - c->snd_wnd_max)) {
+		COUNT(tcp->stats, TCP_BAD_ACK);
+		in_challenge(tcp, c);
+		return false;
+	}
+	c->probes = 0;
+	if ((c->flags & CONN_SACK) != 0 && s->opts.sacks > 0)
+		told = recover_sack(tcp, c, s);
+	if (seq_gt(s->ack, c->snd_una))
+		take_new(tcp, c, s);
+	else if (s->ack == c->snd_una && ((c->flags & CONN_SACK) != 0 ? told : is_duplicate(c, s)))
+		recover_dup_ack(tcp, c, s);
+	if (c->state == TCP_CLOSED)
+		return false;
+	take_window(tcp, c, s);
+	return true;
+}
+
+static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
+{
+	uint32_t acked = s->ack - c->snd_una, flight = c->snd_nxt - c->snd_una, room = c->cc.cwnd, rtt_us = 0;
+	bool fin = (c->flags & CONN_FIN_QUEUED) != 0 && s->ack == conn_data_end(c) + 1;
+	uint64_t off = conn_tx_off(c, s->ack) - fin, before = c->tx_acked;
+
+	sample_rtt(tcp, c, s, &rtt_us);
+	c->snd_una = s->ack;
+	if (seq_lt(c->snd_nxt, c->snd_una))
+		c->snd_nxt = c->snd_una;
+	c->tx_acked = off;
+	c->rexmits = 0;
+	c->soft_err = 0;
+	c->progress_us = tcp->now_us;
+	if (c->sacked.count > 0 && reasm_take(&c->sacked, off) != off)
+		reasm_clear(&c->sacked); /* it took back what it had said (RFC 2018, section 8) */
+
+	c->dup_acks_in = 0;
+	keep_near(c);
+	if ((c->flags & CONN_RECOVERY) != 0) {
+		recover_acked(tcp, c, acked);
+	} else {
+		struct cc_ack a = {
+			.now_us = tcp->now_us,
+			.bytes = acked,
+			.rtt_us = rtt_us,
+			.srtt_us = c->srtt_us,
+			.mss = c->mss,
+			.una = c->snd_una,
+			.nxt = c->snd_nxt,
+			/* RFC 7661 in short: a window of which less than half is used does not grow */
+			.limited = cc_slow_start(&c->cc) ? flight >= room / 2 : flight + 3u * c->mss >= room,
+		};
+
+		if ((c->flags & CONN_LOSS) != 0 && seq_ge(c->snd_una, c->recover))
+			c->flags &= ~(uint32_t)CONN_LOSS;
+		cc_ops(c->cc.name)->acked(&c->cc, &a);
+		if (c->cc.cwnd > tcp->conf.sndbuf_max)
+			c->cc.cwnd = tcp->conf.sndbuf_max > 2u * c->mss ? tcp->conf.sndbuf_max : 2u * c->mss;
+		window_tune_tx(tcp, c);
+	}
+	timer_rexmit(tcp, c);
+	if (bytes_number(off) != bytes_number(before) || off == c->tx_end) {
+		c->note |= TCP_NOTE_STATE;
+		conn_mark(tcp, c, TODO_NOTE);
+	}
+	if (off != before)
+		conn_release_tx(tcp, c);
+	conn_mark(tcp, c, TODO_SEND);
+	if (fin)
+		fin_acked(tcp, c);
+}
+
+/* Old marks follow snd_una, so that 2 GiB later they are not ahead of it. */
+static void keep_near(struct tcp_conn *c)
+{
+	if (seq_lt(c->snd_sml, c->snd_una))
+		c->snd_sml = c->snd_una;
+	if (seq_lt(c->high_rxt, c->snd_una))
+		c->high_rxt = c->snd_una;
+	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) == 0 && seq_lt(c->recover, c->snd_una - 1))
+		c->recover = c->snd_una - 1;
+}
+
+static void fin_acked(struct tcp *tcp, struct tcp_conn *c)
+{
+	switch (c->state) {
+	case TCP_FIN_WAIT_1:
+		tcp_set_state(tcp, c, TCP_FIN_WAIT_2);
+		if ((c->flags & CONN_RELEASED) != 0)
+			timer_fin_wait_2(tcp, c);
+		break;
+	case TCP_CLOSING:
+		tcp_set_state(tcp, c, TCP_TIME_WAIT);
+		timer_time_wait(tcp, c);
+		c->note |= TCP_NOTE_STATE;
+		conn_mark(tcp, c, TODO_NOTE);
+		break;
+	case TCP_LAST_ACK:
+		conn_end(tcp, c, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+/* One segment a round trip is timed by our own clock (RFC 6298, 3; never one sent twice: Karn).  When that is not to be had,
+ * the timestamp that came back tells, in its own coarse unit (RFC 7323, 4.1). */
+static void sample_rtt(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, uint32_t *sample_us)
+{
+	bool stamp = (c->flags & CONN_TS) != 0 && (s->opts.has & SEG_HAS_TS) != 0 && s->opts.ts_ecr != 0;
+	uint64_t us;
+
+	if ((c->flags & CONN_TIMED) != 0 && seq_ge(s->ack, c->rtt_seq)) {
+		c->flags &= ~(uint32_t)CONN_TIMED;
+		us = tcp->now_us - c->rtt_us;
+		*sample_us = us < RTT_MAX_US ? (uint32_t)us : RTT_MAX_US;
+		ack_rtt(tcp, c, *sample_us);
+		return;
+	}
+	if (!stamp)
+		return;
+	us = (uint64_t)(uint32_t)(tcp_clock_ms(tcp) + c->ts_offset - s->opts.ts_ecr) * 1000;
+	if (us > RTT_MAX_US) /* not of our making */
+		return;
+	*sample_us = us > 0 ? (uint32_t)us : 1000;
+	if ((c->flags & CONN_TIMED) == 0)
+		ack_rtt(tcp, c, *sample_us);
+}
+
+/* RFC 6298, (2.2) and (2.3) */
+void ack_rtt(struct tcp *tcp, struct tcp_conn *c, uint32_t rtt_us)
+{
+	rtt_us = rtt_us > RTT_MAX_US ? RTT_MAX_US : rtt_us > 0 ? rtt_us : 1;
+	if (c->srtt_us == 0) {
+		c->srtt_us = rtt_us;
+		c->rttvar_us = rtt_us / 2;
+	} else {
+		uint32_t diff = rtt_us > c->srtt_us ? rtt_us - c->srtt_us : c->srtt_us - rtt_us;
+
+		c->rttvar_us = c->rttvar_us - c->rttvar_us / 4 + diff / 4;
+		c->srtt_us = c->srtt_us - c->srtt_us / 8 + rtt_us / 8;
+		c->srtt_us += c->srtt_us == 0;
+	}
+	ack_rto(tcp, c);
+}
+
+/* RFC 6298, (2.3), (2.4), (2.5): what the estimates say, without back-off. */
+void ack_rto(struct tcp *tcp, struct tcp_conn *c)
+{
+	uint64_t rto_us, min_us = tcp->conf.rto_min_ms * UINT64_C(1000), max_us = tcp->conf.rto_max_ms * UINT64_C(1000);
+
+	if (c->srtt_us == 0)
+		return;
+	rto_us = c->srtt_us + (c->rttvar_us > 250 ? 4 * (uint64_t)c->rttvar_us : 1000);
+	c->rto_us = (uint32_t)(rto_us < min_us ? min_us : rto_us > max_us ? max_us : rto_us);
+}
+
+/* RFC 5681, section 2 */
+static bool is_duplicate(const struct tcp_conn *c, const struct seg_in *s)
+{
+	return c->snd_max != c->snd_una && (c->flags & CONN_PERSIST) == 0 && s->len == 0 &&
+	       (s->flags & (SEG_SYN | SEG_FIN)) == 0 && s->wnd == c->snd_wnd;
+}
+
+static void take_window(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
+{
+	if (seq_lt(s->ack, c->snd_una) || seq_lt(s->seq, c->snd_wl1) ||
+	    (s->seq == c->snd_wl1 && seq_lt(s->ack, c->snd_wl2)))
+		return;
+	if (s->wnd > c->snd_wnd)
+		conn_mark(tcp, c, TODO_SEND);
+	c->snd_wnd = s->wnd;
+	c->snd_wl1 = s->seq;
+	c->snd_wl2 = s->ack;
+	if (s->wnd > c->snd_wnd_max)
+		c->snd_wnd_max = s->wnd;
+	if ((c->flags & CONN_PERSIST) != 0 && s->wnd > 0) { /* open again */
+		c->flags &= ~(uint32_t)CONN_PERSIST;
+		c->rexmits = 0;
+		ack_rto(tcp, c);
+		timer_clear(c, T_REXMIT);
+		timer_rexmit(tcp, c);
+		conn_mark(tcp, c, TODO_SEND);
+	}
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Which parts of a stream beyond its in-order end are there: a sorted, bounded list of disjoint ranges.
+ *
+ * It keeps no payload: that lies at its place in the stream already.  The list is on the heap while there are ranges
+ * and nowhere else.  tcp/ uses one for received data and one as the scoreboard of RFC 6675, mon/ one per side of a
+ * flow.  One thread.
+ */
+#ifndef STACKD_TCP_REASM_H
+#define STACKD_TCP_REASM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct reasm_range {
+	uint64_t from, to; /* stream offsets, [from, to) */
+};
+
+struct reasm {
+	struct reasm_range *range; /* NULL while there are none */
+	uint16_t count, cap;
+	uint16_t last; /* index of the range that grew last, for the first SACK block (RFC 2018, section 4) */
+};
+
+/* All zero is an empty one. */
+
+/* Note that [from, to) is there.  0; -ENOSPC when it would be range number max+1, -ENOMEM. */
+int reasm_add(struct reasm *r, uint64_t from, uint64_t to, unsigned max);
+
+/* The in-order end has reached `end`: forget what lies below, and what touches it; returns the new in-order end. */
+uint64_t reasm_take(struct reasm *r, uint64_t end);
+
+/* Is all of [from, to) there? */
+bool reasm_has(const struct reasm *r, uint64_t from, uint64_t to);
+
+/* The first offset at or after `off` that is not there; *to: where the next range begins, UINT64_MAX: never. */
+uint64_t reasm_hole(const struct reasm *r, uint64_t off, uint64_t *to);
+
+/* Bytes noted in [from, to). */
+uint64_t reasm_bytes(const struct reasm *r, uint64_t from, uint64_t to);
+
+void reasm_clear(struct reasm *r);
+
+#endif

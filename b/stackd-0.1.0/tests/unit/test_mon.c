@@ -1,0 +1,1031 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * A monitor's engine over a bridge in memory: what each socket is told, in which order, what is held, what leaves.
+ */
+#include <arpa/inet.h>
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/mon_read.h"
+#include "stackd/mon/arena.h"
+#include "stackd/mon/edit.h"
+#include "stackd/mon/mon.h"
+#include "stackd/tcp/seg.h"
+
+enum { ETH = 14, IP = 20, TCP = 20, HDRS = ETH + IP + TCP, LANES = 8, SLOTS = 256 };
+
+/* --- The bridge ---------------------------------------------------------------------------------------------------------- */
+
+static struct nic *left[2], *right[2]; /* [0]: stackd's end, [1]: the host's */
+static struct mon *mon;
+static struct stats stats;
+static struct mon_group group[2];
+static struct mon_lane *lane[LANES];
+static struct ring_cons events[LANES];
+static uint32_t puts[LANES];
+static unsigned lanes;
+static uint64_t now = 1000000;
+static unsigned orders_back;
+static struct mon_order *last_order;
+
+static void on_order(void *arg, struct mon_order *o)
+{
+	(void)arg;
+	orders_back++;
+	last_order = o;
+}
+
+static void on_bad(void *arg, struct mon_lane *l)
+{
+	(void)arg;
+	(void)l;
+}
+
+static void discard(struct nic *host[2]);
+
+static void setup_with(struct mon_conf *c)
+{
+	struct arena_conf a = { .size = 16 << 20, .log_bytes = 1 << 20, .flows = c->max_flows, .span_max = 64 };
+
+	ck_assert_int_eq(nic_mem_pair(left, 4096, 1500), 0);
+	ck_assert_int_eq(nic_mem_pair(right, 4096, 1500), 0);
+	c->ports = 2;
+	c->port[0].mode = c->port[1].mode = MON_PORT_BRIDGE;
+	c->port[0].nic = left[0];
+	c->port[1].nic = right[0];
+	c->port[0].peer = 1;
+	c->port[1].peer = 0;
+	c->order_done = on_order;
+	c->lane_bad = on_bad;
+	c->frag_entries = 16;
+	c->frag_timeout_us = 1000000;
+	c->seed = 42;
+	memset(&stats, 0, sizeof(stats));
+	mon = mon_create(c, &stats);
+	ck_assert_ptr_nonnull(mon);
+	for (unsigned i = 0; i < 2; i++) {
+		memset(&group[i], 0, sizeof(group[i]));
+		group[i].id = i;
+		ck_assert_int_eq(arena_create(&a, &group[i].mem, &group[i].arena), 0);
+	}
+	lanes = 0;
+}
+
+static void setup(void)
+{
+	struct mon_conf c = { .max_flows = 64, .idle_us = 300000000, .time_wait_us = 1000000, .pickup = true };
+
+	setup_with(&c);
+}
+
+static void teardown(void)
+{
+	discard(left);
+	discard(right);
+	mon_destroy(mon);
+	for (unsigned i = 0; i < lanes; i++)
+		mon_lane_destroy(lane[i]);
+	for (unsigned i = 0; i < 2; i++) {
+		arena_destroy(group[i].arena);
+		region_destroy(&group[i].mem);
+	}
+	ck_assert_uint_eq(nic_mem_out(left[0]) + nic_mem_out(left[1]) + nic_mem_out(right[0]) + nic_mem_out(right[1]), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		nic_close(left[i]);
+		nic_close(right[i]);
+	}
+}
+
+/* --- Monitors ------------------------------------------------------------------------------------------------------------- */
+
+enum { PASSIVE, PASS, DROP };
+
+static void order(struct mon_order *o)
+{
+	unsigned before = orders_back;
+
+	mon_order(mon, o, now);
+	for (unsigned i = 0; i < 100 && orders_back == before; i++)
+		mon_settle(mon, now);
+	ck_assert_uint_eq(orders_back, before + 1);
+}
+
+static unsigned watcher_in(unsigned g, unsigned mode, unsigned ring_slots)
+{
+	struct mon_lane_conf c = {
+		.app = lanes + 1, .ring_slots = ring_slots, .cmd_slots = SLOTS, .edit_size = 65536, .wake_fd = -1, .group = &group[g],
+		.policy = { .inline_ok = mode != PASSIVE, .fail_drop = mode == DROP, .deadline_us = 5000, .hold_packets = 8,
+			    .hold_bytes = 1 << 20 },
+	};
+	struct mon_order add = { .kind = MON_ORDER_LANE }, share = { .kind = MON_ORDER_SHARE, .share_count = 1 };
+	unsigned i = lanes++;
+
+	ck_assert_int_eq(mon_lane_create(&c, &lane[i]), 0);
+	ring_cons_init(&events[i], lane[i]->dn->event, &((struct mon_up *)lane[i]->up.base)->event_done, ring_slots);
+	puts[i] = 0;
+	add.lane = share.lane = lane[i];
+	order(&add);
+	order(&share);
+	return i;
+}
+
+static unsigned watcher(unsigned mode)
+{
+	return watcher_in(0, mode, SLOTS);
+}
+
+static void sock(unsigned i, unsigned name, unsigned kind, unsigned null, unsigned snd, unsigned rcv, unsigned flags)
+{
+	struct mon_order o = { .kind = MON_ORDER_SOCK, .lane = lane[i], .sock = (uint16_t)name };
+
+	o.conf = (struct ctl_mon_sock){ .sock = (uint16_t)name, .kind = (uint16_t)kind, .flags = (uint16_t)flags };
+	o.conf.events[MON_HK_NULL] = (uint16_t)null;
+	o.conf.events[MON_HK_SND] = (uint16_t)snd;
+	o.conf.events[MON_HK_RCV] = (uint16_t)rcv;
+	order(&o);
+	ck_assert_int_eq(o.err, 0);
+}
+
+enum { ALL_NULL = MON_NEW_DATA | MON_ERROR | MON_ORPHAN,
+       ALL_PKT = MON_PKT_IN | MON_CONN_START | MON_STATE_CHANGE | MON_REXMIT | MON_CONN_END };
+
+static bool take(unsigned i, struct mon_event *e)
+{
+	bool got = ring_get(&events[i], e);
+
+	ring_done(&events[i]);
+	return got;
+}
+
+/* The next record, or fail. */
+static struct mon_event want(unsigned i, unsigned hook, unsigned side, unsigned bits)
+{
+	struct mon_event e = { .op = MEV_NONE };
+
+	ck_assert_msg(take(i, &e), "no record; wanted hook %u side %u events 0x%x", hook, side, bits);
+	ck_assert_msg(e.op == MEV_DISPATCH && e.hook == hook && e.side == side && e.events == bits,
+		      "record: op %u hook %u side %u events 0x%x flags 0x%x; wanted hook %u side %u events 0x%x", e.op, e.hook, e.side,
+		      e.events, e.flags, hook, side, bits);
+	return e;
+}
+
+static void nothing(unsigned i)
+{
+	struct mon_event e;
+
+	if (take(i, &e))
+		ck_abort_msg("a record that nobody wanted: op %u hook %u side %u events 0x%x", e.op, e.hook, e.side, e.events);
+}
+
+static void command(unsigned i, const struct mon_cmd *c)
+{
+	struct mon_up *up = lane[i]->up.base;
+	struct ring_slot *s = &up->cmd[puts[i] % SLOTS];
+
+	memcpy(s->body, c, sizeof(*c));
+	s->lap = puts[i] / SLOTS + 1;
+	puts[i]++;
+	mon_commands(mon, now);
+}
+
+static void verdict(unsigned i, uint32_t claim, unsigned what)
+{
+	struct mon_cmd c = { .op = MCMD_VERDICT };
+
+	c.verdict.claim = claim;
+	c.verdict.verdict = what;
+	command(i, &c);
+	mon_flush(mon, now);
+}
+
+static void edit(unsigned i, uint32_t claim, unsigned op, unsigned region, unsigned off, const void *bytes, unsigned len)
+{
+	struct mon_up *up = lane[i]->up.base;
+	uint8_t *area = (uint8_t *)&up->cmd[SLOTS];
+	struct mon_edit e = { .op = (uint8_t)op, .region = (uint8_t)region, .off = (uint16_t)off, .len = (uint16_t)len, .csum = 3 };
+	struct mon_cmd c = { .op = MCMD_VERDICT };
+
+	memcpy(area, &e, sizeof(e));
+	if (bytes != NULL)
+		memcpy(area + sizeof(e), bytes, len);
+	c.verdict.claim = claim;
+	c.verdict.verdict = MON_EDIT;
+	c.verdict.len = sizeof(e) + ((len + 7u) & ~7u);
+	c.verdict.count = 1;
+	command(i, &c);
+	mon_flush(mon, now);
+}
+
+/* --- Packets --------------------------------------------------------------------------------------------------------------- */
+
+struct tuple {
+	uint32_t src, dst;
+	uint16_t sport, dport;
+};
+
+static const struct tuple client = { 0x0a000001, 0x0a000002, 1000, 80 };
+
+static struct tuple reversed(struct tuple t)
+{
+	return (struct tuple){ t.dst, t.src, t.dport, t.sport };
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	v = htonl(v);
+	memcpy(p, &v, 4);
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, 4);
+	return ntohl(v);
+}
+
+static void put16(uint8_t *p, uint16_t v)
+{
+	v = htons(v);
+	memcpy(p, &v, 2);
+}
+
+static void engine(struct nic *in)
+{
+	struct pkt *p[64];
+	uint16_t n = nic_rx(in, 0, p, 64, now);
+
+	for (unsigned i = 0; i < n; i++)
+		p[i]->port = in == left[0] ? 0 : 1;
+	mon_in(mon, p, n, now);
+}
+
+static void turn(void)
+{
+	mon_settle(mon, now);
+	mon_flush(mon, now);
+}
+
+/* A segment onto the wire of its sender, and into the engine; the turn is not ended. */
+static void send_at(struct nic *host[2], struct tuple t, uint32_t seq, uint32_t ack, unsigned flags, const char *text)
+{
+	struct pkt *p = nic_alloc(host[1]);
+	uint32_t len = text != NULL ? (uint32_t)strlen(text) : 0;
+	struct mon_seg s = { .kind = MON_SEG_TCP, .version = 4, .proto = 6, .l3_off = ETH, .l4_off = ETH + IP };
+	uint8_t *ip = p->data + ETH, *tcp = ip + IP;
+
+	memset(p->data, 0, HDRS);
+	p->data[12] = 8;
+	ip[0] = 0x45;
+	ip[8] = 64;
+	ip[9] = 6;
+	put16(ip + 2, (uint16_t)(IP + TCP + len));
+	put32(ip + 12, t.src);
+	put32(ip + 16, t.dst);
+	put16(tcp, t.sport);
+	put16(tcp + 2, t.dport);
+	put32(tcp + 4, seq);
+	put32(tcp + 8, ack);
+	tcp[12] = 5 << 4;
+	tcp[13] = (uint8_t)flags;
+	put16(tcp + 14, 65535);
+	if (len > 0)
+		memcpy(tcp + TCP, text, len);
+	p->len = HDRS + len;
+	s.l3_len = (uint16_t)(IP + TCP + len);
+	mon_edit_csum(p, &s, true, true);
+	ck_assert_uint_eq(nic_tx(host[1], 0, &p, 1, now), 1);
+	engine(host[0]);
+}
+
+static void from_client(uint32_t seq, uint32_t ack, unsigned flags, const char *text)
+{
+	send_at(left, client, seq, ack, flags, text);
+}
+
+static void from_server(uint32_t seq, uint32_t ack, unsigned flags, const char *text)
+{
+	send_at(right, reversed(client), seq, ack, flags, text);
+}
+
+/* What comes out at a host: the payload of the next frame, or fail. */
+static struct pkt *arrives(struct nic *host[2])
+{
+	struct pkt *p;
+
+	mon_flush(mon, now);
+	ck_assert_msg(nic_rx(host[1], 0, &p, 1, now) == 1, "nothing has arrived");
+	return p;
+}
+
+static void arrives_text(struct nic *host[2], const char *text)
+{
+	struct pkt *p = arrives(host);
+
+	ck_assert_uint_eq(p->len, HDRS + strlen(text));
+	ck_assert_int_eq(memcmp(p->data + HDRS, text, strlen(text)), 0);
+	nic_free(p);
+}
+
+static void silence(struct nic *host[2])
+{
+	struct pkt *p;
+
+	mon_flush(mon, now);
+	if (nic_rx(host[1], 0, &p, 1, now) != 0)
+		ck_abort_msg("a frame has arrived that should not");
+}
+
+static void discard(struct nic *host[2])
+{
+	struct pkt *p;
+
+	mon_flush(mon, now);
+	while (nic_rx(host[1], 0, &p, 1, now) == 1)
+		nic_free(p);
+}
+
+static void handshake(void)
+{
+	from_client(100, 0, SEG_SYN, NULL);
+	from_server(500, 101, SEG_SYN | SEG_ACK, NULL);
+	from_client(101, 501, SEG_ACK, NULL);
+	turn();
+	discard(left);
+	discard(right);
+}
+
+static void forget(unsigned i)
+{
+	struct mon_event e;
+
+	while (take(i, &e))
+		;
+}
+
+static void conservation(void)
+{
+	mon_settle(mon, now);
+	for (unsigned i = 0; i < lanes; i++)
+		ck_assert_uint_eq(lane[i]->offered, lane[i]->delivered + lane[i]->filtered + lane[i]->lost);
+}
+
+/* --- Passive ---------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(a_bridge_without_monitors_forwards)
+{
+	from_client(100, 0, SEG_SYN, "x");
+	turn();
+	arrives_text(right, "x");
+	from_server(5, 0, SEG_ACK, "yz");
+	turn();
+	arrives_text(left, "yz");
+	silence(left);
+	silence(right);
+}
+END_TEST
+
+START_TEST(a_flow_s_life_in_order)
+{
+	unsigned w = watcher(PASSIVE);
+	struct mon_event e;
+
+	sock(w, 3, MON_STREAM, ALL_NULL, ALL_PKT, ALL_PKT, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	turn();
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN | MON_CONN_START | MON_STATE_CHANGE);
+	ck_assert_uint_eq(e.sock, 3);
+	ck_assert_uint_eq(e.state[MON_CLI], MON_SYN_SENT);
+	ck_assert_uint_ne(e.flags & MEVF_PKT, 0);
+	e = want(w, MON_HK_RCV, MON_SVR, MON_PKT_IN | MON_CONN_START | MON_STATE_CHANGE);
+	ck_assert_uint_eq(e.state[MON_SVR], MON_SYN_RCVD);
+	from_server(500, 101, SEG_SYN | SEG_ACK, NULL);
+	turn();
+	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	e = want(w, MON_HK_RCV, MON_CLI, MON_PKT_IN | MON_STATE_CHANGE);
+	ck_assert_uint_eq(e.state[MON_CLI], MON_ESTABLISHED);
+	from_client(101, 501, SEG_ACK, NULL);
+	want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	e = want(w, MON_HK_RCV, MON_SVR, MON_PKT_IN | MON_STATE_CHANGE);
+	ck_assert_uint_eq(e.state[MON_SVR], MON_ESTABLISHED);
+	from_client(101, 501, SEG_ACK | SEG_PSH, "hello");
+	want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	e = want(w, MON_HK_RCV, MON_SVR, MON_PKT_IN);
+	ck_assert_uint_eq(e.next[MON_SVR], 5);
+	nothing(w);
+	turn();
+	e = want(w, MON_HK_NULL, MON_SVR, MON_NEW_DATA);
+	ck_assert_uint_eq(e.flags & MEVF_PKT, 0);
+	from_client(106, 501, SEG_ACK | SEG_FIN, NULL);
+	turn();
+	want(w, MON_HK_SND, MON_CLI, MON_PKT_IN | MON_STATE_CHANGE);
+	e = want(w, MON_HK_RCV, MON_SVR, MON_PKT_IN | MON_STATE_CHANGE);
+	ck_assert_uint_eq(e.state[MON_CLI], MON_FIN_WAIT_1);
+	ck_assert_uint_eq(e.state[MON_SVR], MON_CLOSE_WAIT);
+	want(w, MON_HK_NULL, MON_SVR, MON_NEW_DATA);
+	from_server(501, 107, SEG_ACK | SEG_FIN, NULL);
+	turn();
+	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN | MON_STATE_CHANGE);
+	ck_assert_uint_eq(e.state[MON_SVR], MON_LAST_ACK);
+	e = want(w, MON_HK_RCV, MON_CLI, MON_PKT_IN | MON_STATE_CHANGE);
+	ck_assert_uint_eq(e.state[MON_CLI], MON_TIME_WAIT);
+	want(w, MON_HK_NULL, MON_CLI, MON_NEW_DATA);
+	from_client(107, 502, SEG_ACK, NULL);
+	turn();
+	want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	e = want(w, MON_HK_RCV, MON_SVR, MON_PKT_IN | MON_STATE_CHANGE);
+	ck_assert_uint_eq(e.state[MON_SVR], MON_CLOSED);
+	nothing(w);
+	now += 2000000;
+	mon_expire(mon, now);
+	want(w, MON_HK_RCV, MON_CLI, MON_CONN_END | MON_STATE_CHANGE);
+	want(w, MON_HK_SND, MON_CLI, MON_CONN_END | MON_STATE_CHANGE);
+	want(w, MON_HK_RCV, MON_SVR, MON_CONN_END);
+	e = want(w, MON_HK_SND, MON_SVR, MON_CONN_END);
+	ck_assert_uint_ne(e.flags & MEVF_LAST, 0);
+	nothing(w);
+	conservation();
+}
+END_TEST
+
+START_TEST(the_arena_has_what_the_records_speak_of)
+{
+	unsigned w = watcher(PASSIVE);
+	struct mon_reader r;
+	struct mon_rec rec;
+	struct mon_event e;
+	struct mon_pkt hdr;
+	uint8_t frame[2048], text[16];
+
+	sock(w, 0, MON_STREAM, MON_NEW_DATA, MON_PKT_IN, 0, 0);
+	handshake();
+	forget(w);
+	from_client(101, 501, SEG_ACK, "hello");
+	turn();
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	ck_assert_int_eq(mon_reader_init(&r, group[0].mem.base, group[0].mem.size), 0);
+	ck_assert_int_eq(mon_read_pkt(&r, e.pkt, &hdr, frame, sizeof(frame)), 0);
+	ck_assert_uint_eq(hdr.len, HDRS + 5);
+	ck_assert_uint_eq(hdr.offset, 0);
+	ck_assert_int_eq(memcmp(frame + hdr.text_off, "hello", 5), 0);
+	e = want(w, MON_HK_NULL, MON_SVR, MON_NEW_DATA);
+	ck_assert_int_eq(mon_read_rec(&r, e.flow, e.gen, &rec), 0);
+	ck_assert_uint_eq(rec.side[MON_CLI].port, client.sport);
+	ck_assert_uint_eq(rec.side[MON_SVR].port, client.dport);
+	ck_assert_uint_eq(mon_read_stream(&r, &rec, MON_SVR, MON_FIRST, 0, text, sizeof(text)), 5);
+	ck_assert_int_eq(memcmp(text, "hello", 5), 0);
+}
+END_TEST
+
+START_TEST(retransmitted_payload_is_told_before_it_is_written)
+{
+	unsigned w = watcher(PASSIVE);
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, MON_REXMIT | MON_PKT_IN, 0);
+	handshake();
+	from_client(101, 501, SEG_ACK, "hello");
+	forget(w);
+	from_client(101, 501, SEG_ACK, "HELLO");
+	want(w, MON_HK_SND, MON_CLI, MON_REXMIT);
+	e = want(w, MON_HK_RCV, MON_SVR, MON_REXMIT);
+	ck_assert_uint_ne(e.flags & MEVF_REXMIT, 0);
+	want(w, MON_HK_RCV, MON_SVR, MON_PKT_IN);
+	nothing(w);
+}
+END_TEST
+
+START_TEST(orphans_and_raw_sockets)
+{
+	unsigned w = watcher(PASSIVE), raw = watcher(PASSIVE);
+
+	sock(w, 0, MON_STREAM, MON_ORPHAN, 0, 0, 0);
+	sock(raw, 0, MON_RAW, MON_PKT_IN | MON_ORPHAN, 0, 0, 0);
+	from_client(100, 0, SEG_RST, NULL); /* nothing that it could reset */
+	want(w, MON_HK_NULL, MON_BOTH, MON_ORPHAN);
+	want(raw, MON_HK_NULL, MON_BOTH, MON_PKT_IN | MON_ORPHAN);
+	from_client(100, 0, SEG_SYN, NULL);
+	nothing(w);
+	want(raw, MON_HK_NULL, MON_BOTH, MON_PKT_IN);
+	nothing(raw);
+	conservation();
+}
+END_TEST
+
+START_TEST(a_lagging_monitor_is_told_of_its_gap_and_harms_nobody)
+{
+	unsigned slow = watcher_in(0, PASSIVE, 64), quick = watcher(PASSIVE);
+	struct mon_event e;
+	unsigned told = 0, n = 0;
+
+	sock(slow, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(quick, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	handshake();
+	for (unsigned i = 0; i < 100; i++) {
+		from_client(101 + i, 501, SEG_ACK, "x");
+		discard(right);
+		while (take(quick, &e))
+			n++;
+	}
+	ck_assert_uint_eq(n, 100 + 3);
+	for (n = 0; take(slow, &e); n++)
+		;
+	ck_assert_uint_eq(n, 64);
+	from_client(201, 501, SEG_ACK, "x");
+	while (take(slow, &e)) {
+		if (e.op == MEV_GAP)
+			told += e.lost;
+	}
+	ck_assert_uint_eq(told, 103 - 64);
+	ck_assert_uint_eq(lane[slow]->lost, 103 - 64);
+	conservation();
+}
+END_TEST
+
+START_TEST(what_is_stopped_is_told_no_more)
+{
+	unsigned w = watcher(PASSIVE), other = watcher(PASSIVE);
+	struct mon_cmd stop = { .op = MCMD_STOP };
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN | MON_CONN_END, 0, 0);
+	sock(other, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	stop.flow = e.flow;
+	stop.gen = e.gen;
+	stop.one.value = MON_BOTH;
+	command(w, &stop);
+	from_server(500, 101, SEG_SYN | SEG_ACK, NULL);
+	nothing(w);
+	want(other, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	want(other, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	command(w, &stop); /* it has no such flow any more */
+	ck_assert_uint_eq(lane[w]->stale, 1);
+	conservation();
+}
+END_TEST
+
+START_TEST(early_records_until_the_first_is_consumed)
+{
+	unsigned w = watcher(PASSIVE);
+	struct mon_cmd mask = { .op = MCMD_MASK };
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_CONN_START, 0, MON_SOCK_EARLY);
+	from_client(100, 0, SEG_SYN, NULL);
+	from_server(500, 101, SEG_SYN | SEG_ACK, NULL);
+	e = want(w, MON_HK_SND, MON_CLI, MON_CONN_START);
+	mask.flow = e.flow;
+	mask.gen = e.gen;
+	mask.mask.events[MON_HK_SND] = MON_PKT_IN;
+	command(w, &mask);
+	e = want(w, MON_HK_RCV, MON_SVR, MON_PKT_IN | MON_CONN_START | MON_STATE_CHANGE);
+	ck_assert_uint_ne(e.flags & MEVF_EARLY, 0);
+	want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	want(w, MON_HK_RCV, MON_CLI, MON_PKT_IN | MON_STATE_CHANGE);
+	from_client(101, 501, SEG_ACK, NULL);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	ck_assert_uint_eq(e.flags & MEVF_EARLY, 0);
+	nothing(w);
+	conservation();
+}
+END_TEST
+
+START_TEST(a_full_table_ends_the_oldest_flow)
+{
+	unsigned w = watcher(PASSIVE), ends = 0;
+	struct mon_event e;
+	struct tuple t = client;
+
+	sock(w, 0, MON_STREAM, 0, MON_CONN_END, 0, 0);
+	for (unsigned i = 0; i < 70; i++) {
+		t.sport = (uint16_t)(2000 + i);
+		send_at(left, t, 1, 0, SEG_SYN, NULL);
+		discard(right);
+	}
+	while (take(w, &e))
+		ends += (e.flags & MEVF_LAST) != 0;
+	ck_assert_uint_eq(ends, 6);
+	ck_assert_uint_eq(stats.n[CNT_MON_EVICTED], 6);
+	conservation();
+}
+END_TEST
+
+/* --- Inline ------------------------------------------------------------------------------------------------------------------ */
+
+START_TEST(a_packet_is_held_until_its_verdict)
+{
+	unsigned w = watcher(PASS);
+	struct mon_event e, second;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	ck_assert_uint_ne(e.flags & MEVF_HELD, 0);
+	silence(right);
+	from_client(101, 0, SEG_ACK, "behind");
+	nothing(w); /* order within a flow: it waits behind the first */
+	verdict(w, e.claim, MON_PASS);
+	discard(right);
+	second = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS); /* spent */
+	ck_assert_uint_eq(lane[w]->stale, 1);
+	silence(right);
+	verdict(w, second.claim, MON_PASS);
+	arrives_text(right, "behind");
+	ck_assert_uint_eq(lane[w]->held, 0);
+	ck_assert_uint_eq(lane[w]->held_bytes, 0);
+	conservation();
+}
+END_TEST
+
+START_TEST(a_drop_at_the_sender_never_reaches_the_receiver_s_side)
+{
+	unsigned fw = watcher(PASS), eye = watcher(PASSIVE);
+	struct mon_event e;
+
+	sock(fw, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(eye, 0, MON_STREAM, 0, MON_PKT_IN, MON_PKT_IN, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	nothing(eye);
+	e = want(fw, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	verdict(fw, e.claim, MON_DROP);
+	want(eye, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	nothing(eye);
+	silence(right);
+	ck_assert_uint_eq(stats.n[CNT_MON_DROPPED], 1);
+	conservation();
+}
+END_TEST
+
+static void decided(unsigned mode, enum mon_cause cause)
+{
+	ck_assert_uint_eq(lane[0]->decided[cause], 1);
+	if (mode == DROP)
+		silence(right);
+	else
+		arrives_text(right, "");
+}
+
+START_TEST(without_a_verdict_the_policy_decides)
+{
+	unsigned mode = _i % 2 == 0 ? PASS : DROP, w = watcher_in(0, mode, 64);
+	struct mon_order leave = { .kind = MON_ORDER_LEAVE, .lane = lane[w] }, fault = { .kind = MON_ORDER_FAULT, .lane = lane[w] };
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	fault.cause = (uint32_t)_i / 2;
+	fault.times = 1;
+	switch (_i / 2) {
+	case MON_BY_DEADLINE:
+		from_client(100, 0, SEG_SYN, NULL);
+		silence(right);
+		now += 6000;
+		mon_expire(mon, now);
+		break;
+	case MON_BY_DEATH:
+		from_client(100, 0, SEG_SYN, NULL);
+		silence(right);
+		order(&leave);
+		break;
+	case MON_BY_NONSENSE:
+		from_client(100, 0, SEG_SYN, NULL);
+		e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+		verdict(w, e.claim, 99);
+		break;
+	default:
+		order(&fault);
+		from_client(100, 0, SEG_SYN, NULL);
+		break;
+	}
+	decided(mode, (enum mon_cause)(_i / 2));
+	conservation();
+}
+END_TEST
+
+START_TEST(too_many_held_packets_are_decided_by_policy)
+{
+	unsigned w = watcher(PASS), out = 0;
+	struct pkt *p;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	for (unsigned i = 0; i < 20; i++)
+		from_client(100 + i, 0, SEG_ACK, "x");
+	mon_flush(mon, now);
+	for (; nic_rx(right[1], 0, &p, 1, now) == 1; out++)
+		nic_free(p);
+	ck_assert_uint_ge(out, 20 - 8);
+	ck_assert_uint_le(lane[w]->held, 8);
+	ck_assert_uint_ge(lane[w]->decided[MON_BY_BUDGET], 12);
+	conservation();
+}
+END_TEST
+
+START_TEST(the_breaker_passes_over_a_monitor_that_does_not_answer)
+{
+	unsigned w = watcher(PASS);
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	for (unsigned i = 0; i < 8; i++) {
+		from_client(100 + i, 0, SEG_ACK, "x");
+		now += 6000;
+		mon_expire(mon, now);
+	}
+	forget(w);
+	discard(right);
+	ck_assert_uint_eq(lane[w]->decided[MON_BY_DEADLINE], 8);
+	ck_assert_uint_eq(lane[w]->breaker_opened, 1);
+	from_client(200, 0, SEG_ACK, "y");
+	arrives_text(right, "y"); /* at once */
+	ck_assert_uint_eq(lane[w]->decided[MON_BY_BREAKER], 1);
+	now += 1100000;
+	from_client(201, 0, SEG_ACK, "z");
+	do
+		ck_assert(take(w, &e));
+	while (e.op != MEV_DISPATCH);
+	verdict(w, e.claim, MON_PASS);
+	arrives_text(right, "z");
+	conservation();
+}
+END_TEST
+
+START_TEST(a_chain_asks_in_order_and_the_way_back_in_reverse)
+{
+	unsigned a = watcher(PASS), b = watcher(PASS), c = watcher(PASS);
+	unsigned there[] = { a, b, c }, back[] = { c, b, a };
+	struct mon_event e;
+
+	for (unsigned i = 0; i < 3; i++)
+		sock(there[i], 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		for (unsigned k = i + 1; k < 3; k++)
+			nothing(there[k]);
+		e = want(there[i], MON_HK_SND, MON_CLI, MON_PKT_IN);
+		verdict(there[i], e.claim, MON_PASS);
+	}
+	arrives_text(right, "");
+	from_server(500, 101, SEG_SYN | SEG_ACK, NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		e = want(back[i], MON_HK_SND, MON_SVR, MON_PKT_IN);
+		verdict(back[i], e.claim, MON_PASS);
+	}
+	arrives_text(left, "");
+	conservation();
+}
+END_TEST
+
+/* api.md A.14: the server's half is keyed from the SYN as the HK_SND callbacks left it. */
+START_TEST(a_translated_flow_is_found_from_both_ends)
+{
+	unsigned nat = watcher(PASS), eye = watcher(PASSIVE);
+	struct tuple outside = { 0x0a000063, client.dst, 7777, client.dport };
+	uint32_t addr = htonl(outside.src);
+	struct mon_event e, seen;
+	struct pkt *p;
+
+	sock(nat, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(eye, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	e = want(nat, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	{
+		struct mon_up *up = lane[nat]->up.base;
+		uint8_t *area = (uint8_t *)&up->cmd[SLOTS], port[2];
+		struct mon_edit ip = { .op = MON_OVERWRITE, .region = MON_IP, .off = 12, .len = 4, .csum = 3 };
+		struct mon_edit tcp = { .op = MON_OVERWRITE, .region = MON_TCP, .off = 0, .len = 2, .csum = 3 };
+		struct mon_cmd c = { .op = MCMD_VERDICT };
+
+		put16(port, outside.sport);
+		memcpy(area, &ip, 8);
+		memcpy(area + 8, &addr, 4);
+		memcpy(area + 16, &tcp, 8);
+		memcpy(area + 24, port, 2);
+		c.verdict.claim = e.claim;
+		c.verdict.verdict = MON_EDIT;
+		c.verdict.len = 32;
+		c.verdict.count = 2;
+		command(nat, &c);
+	}
+	p = arrives(right);
+	ck_assert_int_eq(memcmp(p->data + ETH + 12, &addr, 4), 0);
+	nic_free(p);
+	seen = want(eye, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	send_at(right, reversed(outside), 500, 101, SEG_SYN | SEG_ACK, NULL);
+	e = want(nat, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	ck_assert_uint_eq(e.gen, seen.gen);
+	edit(nat, e.claim, MON_OVERWRITE, MON_IP, 16, "\12\0\0\1", 4);
+	e = want(eye, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	ck_assert_uint_eq(e.gen, seen.gen);
+	discard(left);
+	conservation();
+}
+END_TEST
+
+START_TEST(inserted_bytes_move_the_rest_of_the_flow)
+{
+	unsigned w = watcher(PASS);
+	struct mon_event e;
+	struct pkt *p;
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(101, 501, SEG_ACK, "ab");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 1, "XYZ", 3);
+	arrives_text(right, "aXYZb");
+	from_client(103, 501, SEG_ACK, "c");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS);
+	p = arrives(right);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 4), 106);
+	nic_free(p);
+	from_server(501, 107, SEG_ACK, NULL);
+	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS);
+	p = arrives(left);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 8), 104);
+	nic_free(p);
+}
+END_TEST
+
+START_TEST(a_reset_ends_both_sides)
+{
+	unsigned w = watcher(PASS);
+	struct mon_cmd c = { .op = MCMD_RESET };
+	struct mon_event e;
+	struct pkt *p;
+
+	sock(w, 0, MON_STREAM, MON_NEW_DATA, 0, 0, 0);
+	handshake();
+	from_client(101, 501, SEG_ACK, "hi");
+	turn();
+	discard(right);
+	e = want(w, MON_HK_NULL, MON_SVR, MON_NEW_DATA);
+	c.flow = e.flow;
+	c.gen = e.gen;
+	command(w, &c);
+	p = arrives(right);
+	ck_assert_uint_eq(p->data[ETH + IP + 13] & SEG_RST, SEG_RST);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 4), 103);
+	nic_free(p);
+	p = arrives(left);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 4), 501);
+	nic_free(p);
+}
+END_TEST
+
+/* --- Authority --------------------------------------------------------------------------------------------------------------- */
+
+START_TEST(a_scope_hides_other_flows)
+{
+	unsigned w;
+	struct mon_filter *f;
+	char why[256];
+
+	f = mon_filter_compile("tcp port 81", why, sizeof(why));
+	ck_assert_ptr_nonnull(f);
+	group[1].scope = f;
+	w = watcher_in(1, PASS, SLOTS);
+	sock(w, 0, MON_STREAM, ALL_NULL, ALL_PKT, ALL_PKT, 0);
+	sock(w, 1, MON_RAW, MON_PKT_IN | MON_ORPHAN, 0, 0, 0);
+	handshake();
+	from_client(101, 501, SEG_ACK, "a secret of another group");
+	turn();
+	nothing(w);
+	ck_assert_ptr_null(memmem(group[1].mem.base, group[1].mem.size, "a secret", 8));
+	discard(right);
+	group[1].scope = NULL;
+	mon_filter_free(f);
+}
+END_TEST
+
+START_TEST(hostile_commands_change_nothing)
+{
+	unsigned w = watcher(PASSIVE), inl = watcher(PASS);
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(inl, 0, MON_STREAM, MON_NEW_DATA, 0, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	discard(right);
+	srand(7);
+	for (unsigned i = 0; i < 20000; i++) {
+		struct mon_cmd c;
+
+		for (unsigned k = 0; k < sizeof(c); k++)
+			((uint8_t *)&c)[k] = (uint8_t)rand();
+		c.op = (uint16_t)(1 + rand() % (MCMD_MAX - 1));
+		c.sock = (uint16_t)(rand() % 2);
+		if (rand() % 2 == 0) {
+			c.flow = e.flow;
+			c.gen = e.gen;
+		}
+		command(rand() % 2 == 0 ? w : inl, &c);
+		if (i % 100 == 0)
+			discard(right);
+		discard(left);
+	}
+	discard(right);
+	ck_assert_uint_eq(lane[w]->injected + lane[w]->resets, 0); /* a passive one may not */
+	ck_assert_ptr_null(lane[w]->bad);
+	{
+		struct mon_cmd none = { .op = MCMD_MAX };
+
+		command(w, &none);
+		ck_assert_ptr_nonnull(lane[w]->bad);
+	}
+}
+END_TEST
+
+START_TEST(leaving_takes_everything_back)
+{
+	unsigned w = watcher(PASS), stays = watcher(PASSIVE);
+	struct mon_order leave = { .kind = MON_ORDER_LEAVE, .lane = lane[w] };
+	struct mon_figures f;
+
+	sock(w, 0, MON_STREAM, ALL_NULL, ALL_PKT, ALL_PKT, 0);
+	sock(w, 1, MON_RAW, MON_PKT_IN, 0, 0, 0);
+	sock(stays, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	order(&leave);
+	arrives_text(right, "");
+	ck_assert_uint_eq(lane[w]->slots, 0);
+	mon_figures(mon, &f);
+	ck_assert_uint_eq(f.lanes, 1);
+	ck_assert_uint_eq(f.socks, 1);
+	ck_assert_uint_eq(f.held, 0);
+	ck_assert_uint_eq(group[0].lanes, 1);
+	from_client(101, 0, SEG_ACK, "on");
+	arrives_text(right, "on");
+	conservation();
+}
+END_TEST
+
+START_TEST(the_end_of_the_traffic_ends_every_flow)
+{
+	unsigned w = watcher(PASSIVE), ends = 0;
+	struct mon_order finish = { .kind = MON_ORDER_FINISH, .times = 1 };
+	struct mon_event e = { .op = MEV_NONE };
+
+	sock(w, 0, MON_STREAM, 0, MON_CONN_END, 0, 0);
+	handshake();
+	mon_order(mon, &finish, now);
+	for (unsigned i = 0; i < 10; i++) {
+		mon_settle(mon, now);
+		while (take(w, &e))
+			ends += (e.flags & MEVF_LAST) != 0;
+	}
+	ck_assert_uint_eq(ends, 1);
+	ck_assert_uint_eq(e.op, MEV_DONE);
+	ck_assert_ptr_eq(last_order, &finish);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("mon");
+	TCase *t = tcase_create("passive");
+	SRunner *r;
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, a_bridge_without_monitors_forwards);
+	tcase_add_test(t, a_flow_s_life_in_order);
+	tcase_add_test(t, the_arena_has_what_the_records_speak_of);
+	tcase_add_test(t, retransmitted_payload_is_told_before_it_is_written);
+	tcase_add_test(t, orphans_and_raw_sockets);
+	tcase_add_test(t, a_lagging_monitor_is_told_of_its_gap_and_harms_nobody);
+	tcase_add_test(t, what_is_stopped_is_told_no_more);
+	tcase_add_test(t, early_records_until_the_first_is_consumed);
+	tcase_add_test(t, a_full_table_ends_the_oldest_flow);
+	suite_add_tcase(s, t);
+	t = tcase_create("inline");
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, a_packet_is_held_until_its_verdict);
+	tcase_add_test(t, a_drop_at_the_sender_never_reaches_the_receiver_s_side);
+	tcase_add_loop_test(t, without_a_verdict_the_policy_decides, 0, MON_CAUSES * 2);
+	tcase_add_test(t, too_many_held_packets_are_decided_by_policy);
+	tcase_add_test(t, the_breaker_passes_over_a_monitor_that_does_not_answer);
+	tcase_add_test(t, a_chain_asks_in_order_and_the_way_back_in_reverse);
+	tcase_add_test(t, a_translated_flow_is_found_from_both_ends);
+	tcase_add_test(t, inserted_bytes_move_the_rest_of_the_flow);
+	tcase_add_test(t, a_reset_ends_both_sides);
+	suite_add_tcase(s, t);
+	t = tcase_create("authority");
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, a_scope_hides_other_flows);
+	tcase_add_test(t, hostile_commands_change_nothing);
+	tcase_add_test(t, leaving_takes_everything_back);
+	tcase_add_test(t, the_end_of_the_traffic_ends_every_flow);
+	suite_add_tcase(s, t);
+	r = srunner_create(s);
+	srunner_run_all(r, CK_NORMAL);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
