@@ -245,16 +245,6 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 	s->fin_ahead = p.tcph->fin && !s->fin;
 }
 
-/* How far the window let in what has just arrived. */
-static uint64_t taken(mctx_t mctx, int sock, int side, const struct stream *s)
-{
-	static __thread char buf[65536];
-	uint64_t len = s->to - s->from;
-	ssize_t n = mtcp_ppeek(mctx, sock, side, buf, len < sizeof(buf) ? len : sizeof(buf), s->from);
-
-	return n > 0 && (uint64_t)n < len ? s->from + (uint64_t)n : s->to;
-}
-
 /* HK_RCV: it has arrived, unless on_error has been told that it lies outside the window. */
 static void on_arrival(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
@@ -267,7 +257,7 @@ static void on_arrival(mctx_t mctx, int sock, int side, event_t event, filter_ar
 	if (f == NULL)
 		return;
 	s = &f->to[side];
-	fresh = s->to > 0 && island_add(s, s->next, s->from, taken(mctx, sock, side, s));
+	fresh = s->to > 0 && island_add(s, s->next, s->from, s->to);
 	s->ooo += fresh || (s->fin_ahead && s->fin);
 	s->to = 0;
 	s->fin_ahead = false;

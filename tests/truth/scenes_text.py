@@ -210,7 +210,7 @@ def window_straddled(wire):
     """A segment that waits behind a hole is taken up to the edge; once that has moved the rest comes."""
     talk = wire.talk(shift=(None, None))
     talk.open()
-    sent = text(1100, 'straddle')
+    sent = text(1200, 'straddle')
     talk.s(window=1000)
     talk.c('PA', sent[100:1100], at=100)
     talk.s(ack=0, window=2000)
