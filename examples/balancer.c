@@ -169,9 +169,8 @@ int main(int argc, char **argv)
 	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return complain("balancer", "cannot watch");
-	mtcp_app_join(mctx);
+	watch_to_end(mctx);
 	for (unsigned i = 0; i < server_count; i++)
 		fprintf(stderr, "balancer: %s: %lu connections\n", servers[i].name, servers[i].total);
-	mtcp_destroy_context(mctx);
 	return 0;
 }

@@ -218,8 +218,7 @@ int main(int argc, char **argv)
 	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0)
 		return complain("firewall", "cannot watch");
 	mtcp_settimer(mctx, 1, &first, on_timer);
-	mtcp_app_join(mctx);
+	watch_to_end(mctx);
 	fprintf(stderr, "firewall: accepted %lu, dropped %lu, reset %lu connections\n", counts[ACCEPT], counts[DROP], counts[RESET]);
-	mtcp_destroy_context(mctx);
 	return 0;
 }

@@ -79,7 +79,7 @@ static void on_rexmit(mctx_t mctx, int sock, int side, event_t event)
 
 static void on_state(mctx_t mctx, int sock, int side, event_t event)
 {
-	struct flow *f = flow_of(mctx, sock);
+	struct flow *f = mtcp_get_uctx(mctx, sock); /* NULL: it has ended on the other side, and has been told */
 	bool changed = false;
 
 	(void)side;
@@ -198,7 +198,6 @@ int main(int argc, char **argv)
 		return complain("flowstat", "cannot watch");
 	if (!log_lines)
 		mtcp_settimer(mctx, 1, &first, on_timer);
-	mtcp_app_join(mctx);
-	mtcp_destroy_context(mctx);
+	watch_to_end(mctx);
 	return 0;
 }

@@ -193,7 +193,6 @@ int main(int argc, char **argv)
 		if (found[i] == MOS_NULL_EVENT || mtcp_register_callback(mctx, sock, found[i], MOS_NULL, on_found) != 0)
 			return complain("match", "cannot watch");
 	}
-	mtcp_app_join(mctx);
-	mtcp_destroy_context(mctx);
+	watch_to_end(mctx);
 	return 0;
 }

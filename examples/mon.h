@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the monitor examples share: sockets, and the names of flows' ends.
+ * What the monitor examples share: sockets, the names of flows' ends, and an end in order.
  */
 #ifndef EXAMPLES_MON_H
 #define EXAMPLES_MON_H
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,6 +77,35 @@ static inline int watch_streams(mctx_t mctx, char *filter)
 	if (sock >= 0 && filter != NULL && mtcp_bind_monitor_filter(mctx, sock, &ft) != 0)
 		return -1;
 	return sock;
+}
+
+static inline void *until_signal(void *mctx)
+{
+	sigset_t set;
+	int signum;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	(void)sigwait(&set, &signum);
+	mtcp_destroy_context(mctx); /* waits for the callback that runs */
+	return NULL;
+}
+
+/* Until stackd ends, its capture does, or a signal comes.  No callback runs any more after that. */
+static inline void watch_to_end(mctx_t mctx)
+{
+	pthread_t thread;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (pthread_create(&thread, NULL, until_signal, mctx) == 0)
+		pthread_detach(thread);
+	mtcp_app_join(mctx);
+	mtcp_destroy_context(mctx);
 }
 
 #endif

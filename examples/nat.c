@@ -218,8 +218,7 @@ int main(int argc, char **argv)
 	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return complain("nat", "cannot watch");
-	mtcp_app_join(mctx);
+	watch_to_end(mctx);
 	fprintf(stderr, "nat: %lu connections translated, %lu refused for want of a port\n", translated, refused);
-	mtcp_destroy_context(mctx);
 	return 0;
 }

@@ -89,7 +89,6 @@ int main(int argc, char **argv)
 	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_REXMIT, MOS_HK_RCV, on_rexmit) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return complain("retrans", "cannot watch");
-	mtcp_app_join(mctx);
-	mtcp_destroy_context(mctx);
+	watch_to_end(mctx);
 	return 0;
 }
