@@ -1,5 +1,0 @@
-# SPDX-License-Identifier: BSD-3-Clause
-
-dist_man_MANS += doc/man/stackd.8 doc/man/stackd.conf.5 doc/man/stackctl.1
-dist_doc_DATA += README.md doc/architecture.md doc/life-of-a-packet.md doc/performance.md
-EXTRA_DIST += HACKING.md
