@@ -15,4 +15,5 @@ TESTS += tests/system/two_stacks.sh
 include tests/hostile/local.mk
 include tests/fuzz/local.mk
 include tests/monitor/local.mk
+include tests/trace/local.mk
 include tests/truth/local.mk
