@@ -75,6 +75,7 @@ struct conf_client {
 	uint32_t deadline_ms, hold_packets;
 	uint64_t hold_bytes;
 	uint32_t monitor_ring;   /* slots */
+	uint32_t max_monitor_sockets; /* per user, so that one cannot take all there are */
 };
 
 /* Of each engine; arenas of each group of monitors, too. */

@@ -169,6 +169,8 @@ const struct conf_key conf_key[] = {
 	{ "clients.hold_bytes", CONF_SIZE, "8M", 65536, 4294967295.0, "bytes", "inline: bound of their bytes", L(hold_bytes) },
 	{ "clients.monitor_ring", CONF_NUMBER, "16384", 64, 1048576, "slots",
 	  "event records of one monitor context and engine that may be unread; a power of two", L(monitor_ring) },
+	{ "clients.max_monitor_sockets", CONF_NUMBER, "16", 1, 64, "sockets", "monitor sockets of all processes of one user; there are 64",
+	  L(max_monitor_sockets) },
 	{ "clients.memory", CONF_SIZE, "256M", 4194304, 1099511627776.0, "bytes", "payload memory of one context, both directions",
 	  L(memory) },
 };

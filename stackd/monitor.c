@@ -191,6 +191,40 @@ bool monitor_has_sock(const struct client *c, uint32_t sock)
 	return c->monitor != NULL && c->monitor->state == MONITOR_OPEN && sock < MON_SOCKS_MAX && c->monitor->sock[sock].used;
 }
 
+/* Those that are being closed count until the engines have let go of them. */
+static unsigned socks_of_user(const struct ctl *ctl, uid_t uid)
+{
+	unsigned n = 0;
+
+	for (const struct client *c = ctl->clients; c != NULL; c = c->next)
+		n += c->monitor != NULL && c->cred.uid == uid ? c->monitor->slots : 0;
+	return n;
+}
+
+/* A place for one more: 0 or an errno.  The log has the reason, once for each context. */
+static int place_check(const struct client *c)
+{
+	struct monitor *m = c->monitor;
+
+	if (m->slots >= MON_SOCKS_MAX)
+		return ENFILE;
+	if (c->ctl->mon_slots >= MON_SLOTS_MAX) {
+		if (!m->told_all)
+			log_warn("ctl", "app %u (%s) gets no more monitor sockets: all %u that there are for all programs are in use",
+				 c->id, c->name, MON_SLOTS_MAX);
+		m->told_all = true;
+		return ENFILE;
+	}
+	if (socks_of_user(c->ctl, c->cred.uid) >= c->rule->max_monitor_sockets) {
+		if (!m->told_user)
+			log_warn("ctl", "app %u (%s) gets no more monitor sockets: uid %u has all the %u that the rule for %s allows (max_monitor_sockets)",
+				 c->id, c->name, (unsigned)c->cred.uid, c->rule->max_monitor_sockets, c->rule->name);
+		m->told_user = true;
+		return EMFILE;
+	}
+	return 0;
+}
+
 /* 0 or an errno. */
 static int sock_check(const struct client *c, const struct ctl_mon_sock *s)
 {
@@ -202,7 +236,7 @@ static int sock_check(const struct client *c, const struct ctl_mon_sock *s)
 		return EINVAL;
 	if (m->sock[s->sock].used)
 		return m->sock[s->sock].kind == s->kind ? 0 : EINVAL;
-	return m->slots >= MON_SOCKS_MAX || c->ctl->mon_slots >= MON_SLOTS_MAX ? ENFILE : 0;
+	return place_check(c);
 }
 
 static void monitor_sock(struct client *c, const struct ctl_msg *msg)

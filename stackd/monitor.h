@@ -85,6 +85,7 @@ struct monitor {
 	struct monitor_share share[SHM_ENGINES_MAX]; /* as the engines were told */
 	struct monitor_sock sock[MON_SOCKS_MAX];
 	unsigned slots; /* monitor sockets that engines have of it, closing ones included */
+	bool told_user, told_all; /* the log has that its user, or everybody, has all that it may have */
 	struct monitor_draft draft;
 	struct monitor_filter filter[MONITOR_FILTERS_MAX]; /* those that an engine may have */
 	unsigned filters;

@@ -114,7 +114,7 @@ bridge_up()
 		monitor = { memory = "128M"; log = "16M"; max_flows = 16384; time_wait_ms = 100; };
 		clients = ( { user = "nobody"; endpoint = true; ports = "1-65535"; monitor = "passive"; monitor_ring = 65536; },
 		            { user = "daemon"; monitor = "passive"; monitor_ring = 64; },
-		            { user = "bin"; monitor = "passive"; scope = "tcp port 80"; },
+		            { user = "bin"; monitor = "passive"; scope = "tcp port 80"; max_monitor_sockets = 1; },
 		            { user = "sys"; endpoint = true; } );
 	END
 	stackd_start
@@ -291,15 +291,15 @@ spied()
 	cat "$T/$1.log"
 }
 
-# refused USER REASON: it may not monitor, and stackd's log says why
+# refused USER PROGRAM ERROR REASON: it may not, and stackd's log says why
 refused()
 {
 	local rc=0
-	as "$1" refused "$T/bin/extract" --json
+	as "$1" refused "$T/bin/$2"
 	wait_gone 10 "${PIDS["refused"]}" || return
 	reap refused || rc=$?
 	cat "$T/refused.log"
-	[ "$rc" = 1 ] && grep -Eq 'not permitted|Permission denied' "$T/refused.log" && grep -E "$2" "$T/stackd.log"
+	[ "$rc" = 1 ] && grep -q "$3" "$T/refused.log" && grep -E "$4" "$T/stackd.log"
 }
 
 authorisation()
@@ -320,8 +320,11 @@ authorisation()
 	check "it finds the word" grep -qx "found [1-9][0-9]* $open" "$T/narrow.log"
 	check "it does not find the secret" grep -qx "found 0 $secret" "$T/narrow.log"
 	check "it cannot write what it may read" grep -qx 'writable 0 of [1-9][0-9]*' "$T/narrow.log"
-	check "a user whose rule does not say so may not monitor" refused sys 'extract\) may not monitor: the rule for .*sys'
-	check "a user without a rule may not even attach" refused games 'uid 5 is refused: no rule'
+	check "a user whose rule does not say so may not monitor" refused sys extract 'not permitted' \
+		'extract\) may not monitor: the rule for .*sys'
+	check "a user without a rule may not even attach" refused games extract 'Permission denied' 'uid 5 is refused: no rule'
+	check "a user gets no more places than its rule allows" refused bin events 'Too many open files' \
+		'events\) gets no more monitor sockets: uid 2 has all the 1 .*max_monitor_sockets'
 }
 
 net_up

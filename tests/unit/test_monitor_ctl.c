@@ -387,6 +387,43 @@ START_TEST(test_places_of_all_programs)
 }
 END_TEST
 
+/* max_monitor_sockets counts all contexts of a user, and what is being closed; others have their own. */
+START_TEST(test_places_of_one_user)
+{
+	struct ctl_sock b = { .cookie = 0 };
+	int s[3];
+
+	w.conf.client[0].max_monitor_sockets = 3;
+	for (unsigned i = 0; i < 3; i++)
+		s[i] = monitor_at(0);
+	newest()->cred.uid++;
+	ask_sock(s[0], 0, MON_RAW, 0);
+	ask_sock(s[0], 1, MON_STREAM, 0);
+	ask_sock(s[1], 0, MON_RAW, 0);
+	ask_sock(s[1], 1, MON_RAW, EMFILE);
+	ask_sock(s[0], 2, MON_RAW, EMFILE);
+	ask_sock(s[0], 1, MON_STREAM, 0); /* that one it has */
+	for (uint16_t i = 0; i < 3; i++)
+		ask_sock(s[2], i, MON_RAW, 0);
+	ask_sock(s[2], 3, MON_RAW, EMFILE);
+	w.core[1].mute = true;
+	say(s[0], CTL_MON_CLOSE, &b, sizeof(b));
+	ask_sock(s[1], 1, MON_RAW, EMFILE);
+	w.core[1].mute = false;
+	world_turn();
+	expect_reply(s[0], 5, 0);
+	ask_sock(s[1], 1, MON_RAW, 0);
+	close(s[1]);
+	world_turn();
+	ask_sock(s[0], 0, MON_RAW, 0);
+	ask_sock(s[0], 2, MON_RAW, 0);
+	ask_sock(s[0], 3, MON_RAW, EMFILE);
+	close(s[0]);
+	close(s[2]);
+	nobody_is_left();
+}
+END_TEST
+
 START_TEST(test_too_many_requests_under_way)
 {
 	struct ctl_mon_sock b = { .sock = 1, .kind = MON_RAW };
@@ -1072,6 +1109,7 @@ int main(void)
 	tcase_add_test(t, test_sockets);
 	tcase_add_test(t, test_close_waits_for_the_engines);
 	tcase_add_test(t, test_places_of_all_programs);
+	tcase_add_test(t, test_places_of_one_user);
 	tcase_add_test(t, test_too_many_requests_under_way);
 	tcase_add_loop_test(t, test_filter_in_pieces, 0, 7);
 	tcase_add_loop_test(t, test_filter_pieces_that_do_not_fit, 0, 12);
