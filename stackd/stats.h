@@ -85,6 +85,16 @@
 	X(TCP_DUP, "tcp.dup_segs", "segments received again") \
 	X(TCP_RTO, "tcp.rto", "retransmission timeouts") \
 	X(TCP_FAST_REXMIT, "tcp.fast_retrans", "fast retransmissions") \
+	X(TCP_TLP, "tcp.loss_probes", "tail loss probes sent") \
+	X(TCP_TLP_RECOVERED, "tcp.loss_probe_recovery", "losses repaired by a tail loss probe") \
+	X(TCP_REORDERING, "tcp.reordering", "connections whose path was found to reorder") \
+	X(TCP_SACK_RENEG, "tcp.sack_reneging", "times a peer took back what it had selectively acknowledged") \
+	X(TCP_SACK_BAD, "tcp.sack_bad", "SACK blocks of what was never sent, or upside down") \
+	X(TCP_DSACK_IN, "tcp.dsack_in", "reports of duplicates received") \
+	X(TCP_DSACK_OUT, "tcp.dsack_out", "duplicates reported") \
+	X(TCP_UNDO_DSACK, "tcp.undo_dsack", "recoveries taken back because all that was sent again had arrived twice") \
+	X(TCP_UNDO_STAMP, "tcp.undo_timestamp", "recoveries taken back because the original had arrived, by its timestamp") \
+	X(TCP_UNDO_FRTO, "tcp.undo_frto", "timeouts found to be spurious by F-RTO") \
 	X(TCP_PERSIST, "tcp.zero_window_probes", "zero window probes sent") \
 	X(TCP_KEEPALIVE, "tcp.keepalives", "keepalive probes sent") \
 	X(TCP_TIMEOUTS, "tcp.timeouts", "connections given up") \

@@ -6,7 +6,8 @@
 
 enum { RTT_MAX_US = 120000000 };
 
-static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
+static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, struct flight_news *n);
+static void echo(const struct tcp_conn *c, const struct seg_in *s, struct flight_news *n);
 static void sample_rtt(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, uint32_t *sample_us);
 static bool is_duplicate(const struct tcp_conn *c, const struct seg_in *s);
 static void take_window(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
@@ -15,7 +16,8 @@ static void fin_acked(struct tcp *tcp, struct tcp_conn *c);
 
 bool ack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 {
-	bool told = false;
+	struct flight_news n = { .now_us = tcp->now_us, .min_rtt_us = c->min_rtt_us };
+	bool sack = (c->flags & CONN_SACK) != 0, dup, fin;
 
 	if (seq_gt(s->ack, c->snd_max) || seq_lt(s->ack, c->snd_una - c->snd_wnd_max)) {
 		COUNT(tcp->stats, TCP_BAD_ACK);
@@ -23,25 +25,38 @@ bool ack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 		return false;
 	}
 	c->probes = 0;
-	if ((c->flags & CONN_SACK) != 0 && s->opts.sacks > 0)
-		told = recover_sack(tcp, c, s);
+	fin = (c->flags & CONN_FIN_QUEUED) != 0 && s->ack == conn_data_end(c) + 1 && s->ack != c->snd_una;
+	dup = s->ack == c->snd_una && is_duplicate(c, s);
+	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) != 0)
+		n.recover = conn_tx_off(c, c->recover);
+	echo(c, s, &n);
 	if (seq_gt(s->ack, c->snd_una))
-		take_new(tcp, c, s);
-	else if (s->ack == c->snd_una && ((c->flags & CONN_SACK) != 0 ? told : is_duplicate(c, s)))
-		recover_dup_ack(tcp, c, s);
+		take_new(tcp, c, s, &n);
+	if (sack && s->opts.sacks > 0)
+		sack_take(tcp, c, s, &n);
+	n.dup = !n.acked && (sack ? n.newly_sacked > 0 : dup);
+	if (c->flight != NULL && (n.acked || n.dup || n.dsack || c->flight->tlp_end != 0))
+		recover_ack(tcp, c, s, &n);
+	if (fin)
+		fin_acked(tcp, c);
 	if (c->state == TCP_CLOSED)
 		return false;
 	take_window(tcp, c, s);
 	return true;
 }
 
-static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
+static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, struct flight_news *n)
 {
-	uint32_t acked = s->ack - c->snd_una, flight = c->snd_nxt - c->snd_una, room = c->cc.cwnd, rtt_us = 0;
 	bool fin = (c->flags & CONN_FIN_QUEUED) != 0 && s->ack == conn_data_end(c) + 1;
 	uint64_t off = conn_tx_off(c, s->ack) - fin, before = c->tx_acked;
+	uint32_t sample_us = 0;
 
-	sample_rtt(tcp, c, s, &rtt_us);
+	n->acked = true;
+	n->bytes = s->ack - c->snd_una;
+	if (c->flight != NULL)
+		flight_acked(c->flight, off + fin, n);
+	sample_rtt(tcp, c, s, &sample_us);
+	n->rtt_us = n->rtt_us != 0 ? n->rtt_us : sample_us;
 	c->snd_una = s->ack;
 	if (seq_lt(c->snd_nxt, c->snd_una))
 		c->snd_nxt = c->snd_una;
@@ -49,33 +64,8 @@ static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s
 	c->rexmits = 0;
 	c->soft_err = 0;
 	c->progress_us = tcp->now_us;
-	if (c->sacked.count > 0 && reasm_take(&c->sacked, off) != off)
-		reasm_clear(&c->sacked); /* it took back what it had said (RFC 2018, section 8) */
-
 	c->dup_acks_in = 0;
 	keep_near(c);
-	if ((c->flags & CONN_RECOVERY) != 0) {
-		recover_acked(tcp, c, acked);
-	} else {
-		struct cc_ack a = {
-			.now_us = tcp->now_us,
-			.bytes = acked,
-			.rtt_us = rtt_us,
-			.srtt_us = c->srtt_us,
-			.mss = c->mss,
-			.una = c->snd_una,
-			.nxt = c->snd_nxt,
-			/* RFC 7661 in short: a window of which less than half is used does not grow */
-			.limited = cc_slow_start(&c->cc) ? flight >= room / 2 : flight + 3u * c->mss >= room,
-		};
-
-		if ((c->flags & CONN_LOSS) != 0 && seq_ge(c->snd_una, c->recover))
-			c->flags &= ~(uint32_t)CONN_LOSS;
-		cc_ops(c->cc.name)->acked(&c->cc, &a);
-		if (c->cc.cwnd > tcp->conf.sndbuf_max)
-			c->cc.cwnd = tcp->conf.sndbuf_max > 2u * c->mss ? tcp->conf.sndbuf_max : 2u * c->mss;
-		window_tune_tx(tcp, c);
-	}
 	timer_rexmit(tcp, c);
 	if (bytes_number(off) != bytes_number(before) || off == c->tx_end) {
 		c->note |= TCP_NOTE_STATE;
@@ -84,8 +74,14 @@ static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s
 	if (off != before)
 		conn_release_tx(tcp, c);
 	conn_mark(tcp, c, TODO_SEND);
-	if (fin)
-		fin_acked(tcp, c);
+}
+
+/* Our clock when what brought this about was sent, if the peer says so and it can be. */
+static void echo(const struct tcp_conn *c, const struct seg_in *s, struct flight_news *n)
+{
+	n->echo_ms = s->opts.ts_ecr - c->ts_offset;
+	n->echoed = (c->flags & CONN_TS) != 0 && (s->opts.has & SEG_HAS_TS) != 0 && s->opts.ts_ecr != 0 &&
+	            (uint32_t)(n->now_us / 1000) - n->echo_ms <= RTT_MAX_US / 1000;
 }
 
 /* Old marks follow snd_una, so that 2 GiB later they are not ahead of it. */
@@ -93,8 +89,6 @@ static void keep_near(struct tcp_conn *c)
 {
 	if (seq_lt(c->snd_sml, c->snd_una))
 		c->snd_sml = c->snd_una;
-	if (seq_lt(c->high_rxt, c->snd_una))
-		c->high_rxt = c->snd_una;
 	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) == 0 && seq_lt(c->recover, c->snd_una - 1))
 		c->recover = c->snd_una - 1;
 }
@@ -149,6 +143,7 @@ static void sample_rtt(struct tcp *tcp, struct tcp_conn *c, const struct seg_in 
 void ack_rtt(struct tcp *tcp, struct tcp_conn *c, uint32_t rtt_us)
 {
 	rtt_us = rtt_us > RTT_MAX_US ? RTT_MAX_US : rtt_us > 0 ? rtt_us : 1;
+	rack_min_rtt(tcp, c, rtt_us);
 	if (c->srtt_us == 0) {
 		c->srtt_us = rtt_us;
 		c->rttvar_us = rtt_us / 2;

@@ -33,6 +33,7 @@ struct cc {
 struct cc_ack {
 	uint64_t now_us;
 	uint32_t bytes;  /* newly acknowledged */
+	uint32_t most;   /* of which so many count in slow start (RFC 3465) */
 	uint32_t rtt_us; /* this acknowledgement's sample, 0: none */
 	uint32_t srtt_us;
 	uint32_t mss;

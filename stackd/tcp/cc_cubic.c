@@ -42,7 +42,7 @@ static void cubic_acked(struct cc *cc, const struct cc_ack *a)
 	uint64_t t_ms, want;
 
 	if (cc_slow_start(cc)) {
-		uint32_t grow = a->bytes;
+		uint32_t grow = a->bytes < a->most ? a->bytes : a->most;
 
 		hystart(cc, a);
 		if (cc->css_rounds > 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Reno (RFC 5681) with byte counting (RFC 3465, L = 2), and what both algorithms share.
+ * Reno (RFC 5681) with byte counting (RFC 3465), and what both algorithms share.
  */
 #include "stackd/tcp/cc.h"
 
@@ -37,7 +37,7 @@ static void reno_acked(struct cc *cc, const struct cc_ack *a)
 	if (!a->limited)
 		return;
 	if (cc_slow_start(cc)) {
-		cc->cwnd += a->bytes < 2 * a->mss ? a->bytes : 2 * a->mss;
+		cc->cwnd += a->bytes < a->most ? a->bytes : a->most;
 		return;
 	}
 	cc->acked += a->bytes;

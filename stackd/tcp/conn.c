@@ -117,7 +117,7 @@ void conn_established(struct tcp *tcp, struct tcp_conn *c)
 	if (c->rexmits > 0 && c->srtt_us == 0)
 		c->rto_us = RTO_AFTER_SYN_US;
 	c->rexmits = 0;
-	c->recover = c->high_rxt = c->iss;
+	c->recover = c->iss;
 	timer_clear(c, T_REXMIT);
 	window_tune_tx(tcp, c);
 	if ((c->flags & CONN_KEEPALIVE) != 0)
@@ -154,7 +154,8 @@ void conn_end(struct tcp *tcp, struct tcp_conn *c, int err)
 	c->todo = 0;
 	c->dup_acks = 0;
 	bytes_clear(&c->tx, NULL);
-	reasm_clear(&c->sacked);
+	flight_free(c->flight);
+	c->flight = NULL;
 	reasm_clear(&c->ooo);
 	if ((c->flags & CONN_HELD) != 0) {
 		if (c->rx_done == c->rx_end)

@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "stackd/tcp/cc.h"
+#include "stackd/tcp/flight.h"
 #include "stackd/tcp/reasm.h"
 #include "stackd/tcp/tcp.h"
 #include "stackd/wheel.h"
@@ -27,6 +28,7 @@ enum conn_todo {
 	TODO_RST = 64,    /* the last thing it sends */
 	TODO_NOTE = 128,  /* tell the owner */
 	TODO_FORCE = 256, /* send a small segment although Nagle or cork would wait */
+	TODO_TLP = 512,   /* a tail loss probe (RFC 8985) */
 };
 
 enum conn_flags {
@@ -55,11 +57,11 @@ enum conn_flags {
 	CONN_YOUNG = 0x400000,   /* on the list of those not yet told to a listener's owner */
 	CONN_COUNTED = 0x800000, /* in SYN-RECEIVED, counted in listen_lane.syns */
 	CONN_RELEASED = 0x1000000, /* the owner has let go of it */
-	CONN_RESCUED = 0x2000000, /* RFC 6675: the rescue retransmission of this recovery is used up */
 };
 
 /* One struct timer serves them all: it runs for the earliest. */
 enum conn_timer {
+	T_RACK,   /* reordering, tail loss probe: RFC 8985; before T_REXMIT, which a probe puts off */
 	T_REXMIT, /* retransmission of SYN, data, FIN; zero window probes; SYN-ACK */
 	T_DELACK,
 	T_LIFE,   /* keepalive, FIN-WAIT-2, TIME-WAIT */
@@ -96,16 +98,15 @@ struct tcp_conn {
 
 	/* sending: RFC 9293, 3.3.1 */
 	uint32_t iss, snd_una, snd_nxt;
-	uint32_t snd_max; /* highest number sent so far; snd_nxt goes back at a timeout */
+	uint32_t snd_max; /* highest number sent so far: snd_nxt, but for the byte of a zero window probe */
 	uint32_t snd_wnd, snd_wl1, snd_wl2;
 	uint32_t snd_wnd_max; /* largest window the peer has offered */
 	uint32_t snd_sml;     /* end of the last segment smaller than MSS (Minshall) */
 	uint32_t recover;     /* RFC 6582 */
-	uint32_t high_rxt;    /* RFC 6675 HighRxt, as a sequence number */
 	uint32_t retrans;     /* segments sent again */
 	uint64_t tx_end, tx_acked;
 	struct bytes tx;
-	struct reasm sacked; /* scoreboard, stream offsets */
+	struct flight *flight; /* segments in [snd_una, snd_nxt); NULL: nothing is in flight */
 	uint32_t sndbuf;     /* what the owner may have queued and in flight */
 	uint16_t mss;        /* bytes of payload we put into a segment, options already taken off */
 	uint16_t mss_peer;   /* what the peer's SYN allowed, before options */
@@ -123,7 +124,15 @@ struct tcp_conn {
 	uint64_t sent_us;     /* when payload was last sent */
 	uint64_t progress_us; /* when the peer last acknowledged something new, or the queue became non-empty */
 
+	/* loss detection: RFC 8985, what outlives a flight */
+	uint32_t min_rtt_us, min_rtt_s; /* and when it was measured */
+	uint32_t dsack_end;   /* RACK.dsack_round */
+	bool dsack_round, reordering;
+	uint8_t reo_mult;     /* RACK.reo_wnd_mult - 1 */
+	uint8_t reo_persist;
+
 	/* receiving */
+	uint32_t dsack_from, dsack_to; /* received twice and not told yet; equal: nothing (RFC 2883) */
 	uint32_t irs, rcv_nxt;
 	uint32_t rcv_adv;       /* right edge of the advertised window: never goes back */
 	uint32_t last_ack_sent; /* RFC 7323, 4.3 */

@@ -48,11 +48,7 @@ static void frag_needed(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu)
 	COUNT(tcp->stats, TCP_MTU_LOWERED);
 	c->mtu = mtu;
 	conn_set_mss(c);
-	c->snd_nxt = c->high_rxt = c->snd_una;
-	c->recover = c->snd_max;
-	c->flags &= ~(uint32_t)(CONN_TIMED | CONN_RECOVERY);
-	c->flags |= CONN_LOSS; /* sent again, but nothing was lost to congestion: cwnd stays */
-	conn_mark(tcp, c, TODO_SEND);
+	(void)recover_cut(tcp, c); /* without memory, when the first of them is sent again */
 }
 
 /* RFC 1191, section 7 */

@@ -187,10 +187,12 @@ static enum verdict check_seq(struct tcp *tcp, struct tcp_conn *c, struct seg_in
 	else
 		good = seq_gt(end, c->rcv_nxt) && seq_lt(s->seq, c->rcv_adv);
 	if (!good) {
-		if (s->len + fin > 0 && seq_le(end, c->rcv_nxt))
+		if (s->len + fin > 0 && seq_le(end, c->rcv_nxt)) {
 			COUNT(tcp->stats, TCP_DUP);
-		else
+			sack_duplicate(tcp, c, s->seq, end);
+		} else {
 			COUNT(tcp->stats, TCP_OUT_OF_WINDOW);
+		}
 		if ((s->flags & SEG_RST) == 0)
 			answer(tcp, c, s);
 		return DROP;
@@ -207,6 +209,7 @@ static enum verdict check_seq(struct tcp *tcp, struct tcp_conn *c, struct seg_in
 		uint32_t old = c->rcv_nxt - s->seq;
 
 		old = old < s->len ? old : s->len;
+		sack_duplicate(tcp, c, s->seq, s->seq + old);
 		s->seq += old;
 		s->text += old;
 		s->len -= old;

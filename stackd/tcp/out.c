@@ -11,16 +11,20 @@ static void send_syn(struct tcp *tcp, struct tcp_conn *c);
 static void send_acks(struct tcp *tcp, struct tcp_conn *c);
 static void send_probe(struct tcp *tcp, struct tcp_conn *c);
 static void send_text(struct tcp *tcp, struct tcp_conn *c);
-static void send_head(struct tcp *tcp, struct tcp_conn *c);
-static bool next_segment(struct tcp *tcp, struct tcp_conn *c, uint32_t *seq, uint32_t *len, bool *fin);
-static bool new_segment(struct tcp_conn *c, bool force, uint32_t *seq, uint32_t *len, bool *fin);
+static bool send_next(struct tcp *tcp, struct tcp_conn *c, bool *failed);
+static uint32_t next_lost(struct tcp_conn *c);
+static bool new_segment(const struct tcp_conn *c, bool force, uint32_t *len, bool *fin);
 static bool may_be_small(const struct tcp_conn *c, uint32_t len, bool last, bool force);
-static bool send_seg(struct tcp *tcp, struct tcp_conn *c, uint32_t seq, uint32_t len, bool fin);
+static bool send_new(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool fin);
+static bool send_again(struct tcp *tcp, struct tcp_conn *c, uint32_t no);
+static void send_loss_probe(struct tcp *tcp, struct tcp_conn *c);
+static uint8_t text_flags(const struct tcp_conn *c, uint32_t seq, uint32_t len, bool fin);
+static bool room_for_one(struct tcp *tcp, struct tcp_conn *c);
+static void sent(struct tcp *tcp, struct tcp_conn *c, uint32_t len);
 static void wait_for_room(struct tcp *tcp, struct tcp_conn *c, bool failed);
 static void restart_after_idle(struct tcp *tcp, struct tcp_conn *c);
 static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t seq, uint32_t len);
-static void options(struct tcp *tcp, const struct tcp_conn *c, struct seg_opts *o);
-static void sack_blocks(const struct tcp_conn *c, struct seg_opts *o);
+static void options(struct tcp *tcp, const struct tcp_conn *c, uint32_t len, struct seg_opts *o);
 static uint32_t plain_seq(const struct tcp_conn *c);
 static uint32_t full(const struct tcp_conn *c);
 
@@ -44,7 +48,7 @@ void out_conn(struct tcp *tcp, struct tcp_conn *c)
 		COUNT(tcp->stats, TCP_KEEPALIVE);
 	if ((c->todo & TODO_PROBE) != 0 && conn_sends_text(c))
 		send_probe(tcp, c);
-	if ((c->todo & (TODO_SEND | TODO_REXMIT)) != 0 && conn_sends_text(c))
+	if ((c->todo & (TODO_SEND | TODO_REXMIT | TODO_TLP)) != 0 && conn_sends_text(c))
 		send_text(tcp, c);
 	send_acks(tcp, c);
 }
@@ -105,22 +109,20 @@ static void send_probe(struct tcp *tcp, struct tcp_conn *c)
 
 static void send_text(struct tcp *tcp, struct tcp_conn *c)
 {
-	unsigned sent = 0;
-	bool fin, failed = false;
-	uint32_t seq, len;
+	unsigned n = 0;
+	bool failed = false;
 
 	restart_after_idle(tcp, c);
-	if ((c->todo & TODO_REXMIT) != 0)
-		send_head(tcp, c);
-	while (c->state != TCP_CLOSED && sent < SEND_BURST && next_segment(tcp, c, &seq, &len, &fin)) {
-		failed = !send_seg(tcp, c, seq, len, fin);
-		if (failed)
-			break;
-		sent++;
-	}
+	if ((c->todo & TODO_TLP) != 0)
+		send_loss_probe(tcp, c);
+	while (c->state != TCP_CLOSED && n < SEND_BURST && send_next(tcp, c, &failed))
+		n++;
 	if (c->state == TCP_CLOSED)
 		return;
-	if (sent == SEND_BURST) {
+	recover_limited(c);
+	if (n > 0)
+		rack_arm(tcp, c);
+	if (n == SEND_BURST) {
 		c->todo &= (uint16_t)~TODO_REXMIT;
 		conn_mark(tcp, c, TODO_SEND);
 		return;
@@ -140,84 +142,56 @@ static void restart_after_idle(struct tcp *tcp, struct tcp_conn *c)
 		c->cc.cwnd = restart;
 }
 
-/* The first segment not acknowledged, again. */
-static void send_head(struct tcp *tcp, struct tcp_conn *c)
+/* What is lost first, then what is new.  false: nothing may be sent, or it failed. */
+static bool send_next(struct tcp *tcp, struct tcp_conn *c, bool *failed)
 {
-	uint32_t left = conn_data_end(c) - c->snd_una, flight = c->snd_max - c->snd_una, len = full(c);
-	bool fin = false;
+	bool again = (c->todo & TODO_REXMIT) != 0, fin;
+	uint32_t no = next_lost(c), len;
 
-	if (flight == 0)
-		return;
-	if (flight > left) { /* the FIN is in flight */
-		fin = left <= len;
-		flight = left;
+	if (no != FLIGHT_NONE) {
+		if (!again && flight_pipe(c->flight) + flight_at(c->flight, no)->len > c->cc.cwnd)
+			return false;
+		c->todo &= (uint16_t)~TODO_REXMIT;
+		return send_again(tcp, c, no);
 	}
-	len = flight < len ? flight : len;
-	if (send_seg(tcp, c, c->snd_una, len, fin) && seq_lt(c->high_rxt, c->snd_una + len + fin))
-		c->high_rxt = c->snd_una + len + fin;
+	if (!new_segment(c, (c->todo & TODO_FORCE) != 0, &len, &fin))
+		return false;
+	*failed = !send_new(tcp, c, len, fin);
+	return !*failed;
 }
 
-static bool next_segment(struct tcp *tcp, struct tcp_conn *c, uint32_t *seq, uint32_t *len, bool *fin)
+/* The first lost segment, if it is within the peer's window, and F-RTO does not want to see first what new ones bring. */
+static uint32_t next_lost(struct tcp_conn *c)
 {
-	bool force = (c->todo & TODO_FORCE) != 0;
-	uint32_t end;
+	struct flight *f = c->flight;
+	uint32_t no = f != NULL && f->frto != FRTO_SECOND ? flight_lost(f) : FLIGHT_NONE;
 
-	(void)tcp;
-	if ((c->flags & (CONN_RECOVERY | CONN_SACK)) != (CONN_RECOVERY | CONN_SACK))
-		return new_segment(c, force, seq, len, fin);
-	if (recover_pipe(c) + c->mss > c->cc.cwnd)
-		return false;
-	if (!recover_lost(c, seq, len)) {
-		if (new_segment(c, force, seq, len, fin))
-			return true;
-		if (!recover_maybe(c, seq, len))
-			return false;
-	}
-	end = *seq + *len;
-	*fin = end == conn_data_end(c) + 1; /* the last number in flight is the FIN's */
-	*len -= *fin;
-	if (*len > full(c)) { /* SACK blocks of ours take room */
-		*len = full(c);
-		*fin = false;
-		if (seq_gt(c->high_rxt, *seq + *len))
-			c->high_rxt = *seq + *len;
-	}
-	return true;
+	if (no == FLIGHT_NONE || no == f->head)
+		return no;
+	return flight_at(f, no)->from + flight_at(f, no)->len <= conn_tx_off(c, c->snd_una) + c->snd_wnd ? no : FLIGHT_NONE;
 }
 
 /* What may be sent at snd_nxt by the peer's window, cwnd and the rules against small segments. */
-static bool new_segment(struct tcp_conn *c, bool force, uint32_t *seq, uint32_t *len, bool *fin)
+static bool new_segment(const struct tcp_conn *c, bool force, uint32_t *len, bool *fin)
 {
-	uint32_t flight, left, most = full(c), cwnd = c->cc.cwnd, wnd;
-	uint64_t to = UINT64_MAX, off;
+	uint32_t flight = c->snd_nxt - c->snd_una, pipe = flight_pipe(c->flight), left = conn_data_end(c) - c->snd_nxt;
+	uint32_t most = full(c), cwnd = c->cc.cwnd, room;
 	bool last;
 
-	if (seq_lt(c->snd_nxt, c->snd_max) && c->sacked.count > 0) { /* after a timeout: not what the peer has */
-		off = conn_tx_off(c, c->snd_nxt);
-		c->snd_nxt += (uint32_t)(reasm_hole(&c->sacked, off, &to) - off);
-	}
-	flight = c->snd_nxt - c->snd_una;
-	left = conn_data_end(c) - c->snd_nxt;
 	if (left == UINT32_MAX || (left == 0 && (c->flags & CONN_FIN_QUEUED) == 0))
 		return false; /* all is sent, the FIN too */
-	if ((c->flags & (CONN_RECOVERY | CONN_SACK)) == (CONN_RECOVERY | CONN_SACK))
-		cwnd = UINT32_MAX; /* recover_pipe() has decided */
-	else if ((c->flags & CONN_RECOVERY) == 0 && c->dup_acks_in > 0 && c->dup_acks_in < 3)
-		cwnd += c->dup_acks_in * (uint32_t)c->mss; /* limited transmit, RFC 3042 */
-	wnd = c->snd_wnd < cwnd ? c->snd_wnd : cwnd;
-	if (wnd <= flight)
+	if ((c->flags & (CONN_RECOVERY | CONN_SACK)) == 0 && c->dup_acks_in < 3)
+		cwnd += c->dup_acks_in * (uint32_t)c->mss; /* limited transmit, RFC 3042; with SACK, pipe does that */
+	if (c->snd_wnd <= flight || cwnd <= pipe)
 		return false;
+	room = c->snd_wnd - flight < cwnd - pipe ? c->snd_wnd - flight : cwnd - pipe;
 	*len = left < most ? left : most;
-	if (*len > wnd - flight)
-		*len = wnd - flight;
-	if (to != UINT64_MAX && to - conn_tx_off(c, c->snd_nxt) < *len)
-		*len = (uint32_t)(to - conn_tx_off(c, c->snd_nxt));
+	*len = *len < room ? *len : room;
 	last = *len == left;
 	*fin = last && (c->flags & CONN_FIN_QUEUED) != 0 && c->snd_wnd - flight > *len;
-	*seq = c->snd_nxt;
 	if (*len == 0 && !*fin)
 		return false;
-	return *len >= most || *fin || seq_lt(*seq, c->snd_max) || may_be_small(c, *len, last, force);
+	return *len >= most || *fin || may_be_small(c, *len, last, force);
 }
 
 /* Sender's silly window avoidance (RFC 9293 3.8.6.2.1); Nagle in Minshall's variant: one small segment in flight. */
@@ -234,45 +208,103 @@ static bool may_be_small(const struct tcp_conn *c, uint32_t len, bool last, bool
 	return (c->flags & CONN_NODELAY) != 0 || seq_le(c->snd_sml, c->snd_una);
 }
 
-static bool send_seg(struct tcp *tcp, struct tcp_conn *c, uint32_t seq, uint32_t len, bool fin)
+static bool send_new(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool fin)
 {
-	uint32_t end = seq + len + fin;
-	uint8_t flags = SEG_ACK;
+	uint32_t seq = c->snd_nxt, end = seq + len + fin;
+	bool probed = seq_lt(seq, c->snd_max); /* its first byte went out as a window probe */
 
-	if (len > 0 && seq + len == conn_data_end(c))
-		flags |= SEG_PSH;
-	if (fin)
-		flags |= SEG_FIN;
-	if (!emit(tcp, c, flags, seq, len))
+	if (!room_for_one(tcp, c) || !emit(tcp, c, text_flags(c, seq, len, fin), seq, len)) {
+		recover_idle(tcp, c);
 		return false;
-	if (seq_lt(seq, c->snd_max)) {
+	}
+	flight_push(c->flight, conn_tx_off(c, seq), len + fin, probed, tcp->now_us);
+	if (probed) {
 		COUNT(tcp->stats, TCP_REXMIT);
 		c->retrans++;
-		if (seq_lt(seq, c->rtt_seq))
-			c->flags &= ~(uint32_t)CONN_TIMED; /* Karn: RFC 6298, 3 */
-	} else {
-		if ((c->flags & CONN_TIMED) == 0) {
-			c->flags |= CONN_TIMED;
-			c->rtt_seq = end;
-			c->rtt_us = tcp->now_us;
-		}
-		if (len < full(c))
-			c->snd_sml = end;
+		c->flags &= ~(uint32_t)CONN_TIMED;
+	} else if ((c->flags & CONN_TIMED) == 0) {
+		c->flags |= CONN_TIMED;
+		c->rtt_seq = end;
+		c->rtt_us = tcp->now_us;
 	}
+	if (len < full(c))
+		c->snd_sml = end;
 	if (seq_gt(end, c->snd_max)) {
-		uint32_t from = seq_gt(seq, c->snd_max) ? seq : c->snd_max;
-
-		COUNT_ADD(tcp->stats, TCP_TX_BYTES, end - from - fin);
+		COUNT_ADD(tcp->stats, TCP_TX_BYTES, end - c->snd_max - fin);
 		c->snd_max = end;
 	}
-	if (seq_gt(end, c->snd_nxt))
-		c->snd_nxt = end;
+	c->snd_nxt = end;
+	sent(tcp, c, len + fin);
+	return true;
+}
+
+/* There must be room to note what is sent. */
+static bool room_for_one(struct tcp *tcp, struct tcp_conn *c)
+{
+	if (c->flight == NULL)
+		c->flight = flight_new(conn_tx_off(c, c->snd_una));
+	return c->flight != NULL && flight_room(c->flight, FLIGHT_MIN + tcp->conf.sndbuf_max / FLIGHT_SHARE) == 0;
+}
+
+static bool send_again(struct tcp *tcp, struct tcp_conn *c, uint32_t no)
+{
+	struct flight_seg *s = flight_at(c->flight, no);
+	uint32_t seq = c->iss + 1 + (uint32_t)s->from, len = s->len;
+	bool fin = seq + len == conn_data_end(c) + 1;
+
+	if (len - fin > c->mss) { /* it has become smaller since */
+		if (recover_cut(tcp, c) != 0)
+			return false;
+		no = flight_lost(c->flight);
+		s = flight_at(c->flight, no);
+		seq = c->iss + 1 + (uint32_t)s->from;
+		len = s->len;
+		fin = seq + len == conn_data_end(c) + 1;
+	}
+	if (!emit(tcp, c, text_flags(c, seq, len - fin, fin), seq, len - fin))
+		return false;
+	COUNT(tcp->stats, TCP_REXMIT);
+	c->retrans++;
+	if (seq_lt(seq, c->rtt_seq))
+		c->flags &= ~(uint32_t)CONN_TIMED; /* Karn: RFC 6298, 3 */
+	flight_again(c->flight, no, tcp->now_us);
+	undo_sent(tcp, c);
+	sent(tcp, c, len);
+	return true;
+}
+
+static void sent(struct tcp *tcp, struct tcp_conn *c, uint32_t len)
+{
+	c->flight->prr_out += len;
 	c->sent_us = tcp->now_us;
 	if (c->due_us[T_REXMIT] == 0 || (c->flags & CONN_PERSIST) != 0) {
 		c->flags &= ~(uint32_t)CONN_PERSIST;
 		timer_rexmit(tcp, c);
 	}
-	return true;
+}
+
+/* RFC 8985 7.3: a new segment, whatever cwnd says, or else the last one again. */
+static void send_loss_probe(struct tcp *tcp, struct tcp_conn *c)
+{
+	uint32_t cwnd = c->cc.cwnd, len;
+	bool fin, new;
+
+	c->todo &= (uint16_t)~TODO_TLP;
+	if (c->flight == NULL || c->flight->head == c->flight->tail ||
+	    c->flight->lost_bytes + c->flight->sacked_bytes > 0)
+		return;
+	c->cc.cwnd = flight_pipe(c->flight) + c->mss;
+	new = new_segment(c, true, &len, &fin) && send_new(tcp, c, len, fin);
+	c->cc.cwnd = cwnd;
+	if (c->state != TCP_CLOSED && (new || send_again(tcp, c, c->flight->tail - 1)))
+		tlp_sent(tcp, c, !new);
+}
+
+static uint8_t text_flags(const struct tcp_conn *c, uint32_t seq, uint32_t len, bool fin)
+{
+	bool push = len > 0 && seq + len == conn_data_end(c);
+
+	return (uint8_t)(SEG_ACK | (push ? SEG_PSH : 0) | (fin ? SEG_FIN : 0));
 }
 
 /* With nothing in flight no acknowledgement will come to set us going again: the timer must. */
@@ -310,7 +342,7 @@ static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t se
 	if ((flags & SEG_SYN) != 0)
 		open_syn_options(tcp, c, &s.opts);
 	else
-		options(tcp, c, &s.opts);
+		options(tcp, c, len, &s.opts);
 	s.wnd = (flags & SEG_RST) != 0 ? 0 : window_offer(tcp, c);
 	p = seg_build(tcp->net, &s, (uint16_t)len, &text);
 	if (p == NULL)
@@ -325,34 +357,21 @@ static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t se
 	if ((flags & SEG_ACK) != 0) {
 		c->last_ack_sent = c->rcv_nxt;
 		c->unacked_bytes = 0;
+		c->dsack_to = c->dsack_from;
 		c->todo &= (uint16_t)~TODO_ACK;
 		timer_clear(c, T_DELACK);
 	}
 	return true;
 }
 
-static void options(struct tcp *tcp, const struct tcp_conn *c, struct seg_opts *o)
+static void options(struct tcp *tcp, const struct tcp_conn *c, uint32_t len, struct seg_opts *o)
 {
 	if ((c->flags & CONN_TS) != 0) {
 		o->has |= SEG_HAS_TS;
 		o->ts_val = tcp_clock_ms(tcp) + c->ts_offset;
 		o->ts_ecr = c->ts_recent;
 	}
-	if ((c->flags & CONN_SACK) != 0)
-		sack_blocks(c, o);
-}
-
-/* RFC 2018, section 4: first the block that grew last, then others. */
-static void sack_blocks(const struct tcp_conn *c, struct seg_opts *o)
-{
-	unsigned most = (c->flags & CONN_TS) != 0 ? SEG_SACKS - 1 : SEG_SACKS, i = c->ooo.last;
-
-	for (unsigned n = 0; n < c->ooo.count && n < most; n++) {
-		const struct reasm_range *r = &c->ooo.range[(i + n) % c->ooo.count];
-
-		o->sack[o->sacks++] =
-			(struct seg_sack){ c->irs + 1 + (uint32_t)r->from, c->irs + 1 + (uint32_t)r->to };
-	}
+	sack_options(c, o, sack_most(c, c->mss > len ? c->mss - len : 0));
 }
 
 /* The number of a segment without text: what the peer expects next if it has received everything.  Not snd_nxt, which goes back
@@ -367,8 +386,8 @@ static uint32_t plain_seq(const struct tcp_conn *c)
 /* Payload of a full segment: SACK blocks take their room from it. */
 static uint32_t full(const struct tcp_conn *c)
 {
-	unsigned most = (c->flags & CONN_TS) != 0 ? SEG_SACKS - 1 : SEG_SACKS, n = c->ooo.count < most ? c->ooo.count : most;
-	unsigned room = n > 0 && (c->flags & CONN_SACK) != 0 ? 4 + 8 * n : 0;
+	unsigned most = sack_most(c, c->mss), n = c->ooo.count + (c->dsack_from != c->dsack_to);
+	unsigned room = n == 0 || most == 0 ? 0 : 4 + 8 * (n < most ? n : most);
 
 	return c->mss > room + 8 ? c->mss - room : 8;
 }

@@ -10,7 +10,8 @@
  *   out.c     marked connections into segments; reply.c segments without a connection
  *   timer.c   what is due
  *   window.c  sizes of the receive and send buffers
- *   recover.c losses: NewReno and SACK; icmp.c errors from the path
+ *   flight.c  what is in flight; sack.c what is told of it selectively, both ways
+ *   recover.c losses; rack.c finds them, prr.c paces their repair, undo.c takes it back; icmp.c errors from the path
  */
 #ifndef STACKD_TCP_PRIV_H
 #define STACKD_TCP_PRIV_H
@@ -28,6 +29,8 @@ enum {
 	SEND_BURST = 64,       /* segments of one connection a turn */
 	OOO_RANGES = 256,      /* out-of-order ranges of one connection */
 	SACK_RANGES = 256,     /* of the scoreboard */
+	FLIGHT_MIN = 4096,     /* segments in flight of one connection: so many, */
+	FLIGHT_SHARE = 512,    /* and one for each so many bytes of sndbuf_max */
 	PORT_COUNTERS = 256,   /* RFC 6056, 3.3.4 */
 	EVICT_SLACK = 256,     /* slots kept for connections that replace a TIME-WAIT one */
 	MTU_MIN = 296,         /* no ICMP message makes it smaller */
@@ -178,14 +181,41 @@ void ack_rto(struct tcp *tcp, struct tcp_conn *c);
 void text_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 
 /* recover.c */
-void recover_dup_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
-void recover_acked(struct tcp *tcp, struct tcp_conn *c, uint32_t acked); /* snd_una has moved */
+void recover_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, const struct flight_news *n); /* c->flight is there */
+void recover_idle(struct tcp *tcp, struct tcp_conn *c);
+void recover_reordered(struct tcp *tcp, struct tcp_conn *c);
+void recover_reduce(struct tcp *tcp, struct tcp_conn *c);
 void recover_timeout(struct tcp *tcp, struct tcp_conn *c);
-bool recover_sack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s); /* true: something new was told */
-/* RFC 6675, NextSeg (1), then (3) and (4): what to send again.  They count on its being sent. */
-bool recover_lost(struct tcp_conn *c, uint32_t *seq, uint32_t *len);
-bool recover_maybe(struct tcp_conn *c, uint32_t *seq, uint32_t *len);
-uint32_t recover_pipe(const struct tcp_conn *c);
+int recover_cut(struct tcp *tcp, struct tcp_conn *c); /* to the new c->mss; 0 or -ENOMEM */
+void recover_limited(struct tcp_conn *c);
+
+/* rack.c */
+void rack_min_rtt(struct tcp *tcp, struct tcp_conn *c, uint32_t rtt_us); /* 0: no sample */
+bool rack_take(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n); /* true: more is lost */
+bool rack_detect(struct tcp *tcp, struct tcp_conn *c);
+void rack_timeout(struct tcp *tcp, struct tcp_conn *c);
+void rack_recovered(struct tcp_conn *c);
+void rack_arm(struct tcp *tcp, struct tcp_conn *c);
+void rack_due(struct tcp *tcp, struct tcp_conn *c);
+void tlp_sent(struct tcp *tcp, struct tcp_conn *c, bool again);
+void tlp_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, const struct flight_news *n);
+
+/* prr.c */
+void prr_begin(struct tcp_conn *c);
+void prr_ack(struct tcp_conn *c, uint32_t delivered, bool careful); /* sets cwnd */
+
+/* undo.c */
+void undo_begin(struct tcp_conn *c);
+void undo_sent(struct tcp *tcp, struct tcp_conn *c); /* something was sent again */
+uint64_t undo_wait(struct tcp *tcp, struct tcp_conn *c);
+void undo_take(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
+void undo_frto(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
+
+/* sack.c */
+void sack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, struct flight_news *n);
+void sack_duplicate(struct tcp *tcp, struct tcp_conn *c, uint32_t from, uint32_t to);
+void sack_options(const struct tcp_conn *c, struct seg_opts *o, unsigned most);
+unsigned sack_most(const struct tcp_conn *c, uint32_t room);
 
 /* window.c */
 uint16_t window_offer(struct tcp *tcp, struct tcp_conn *c); /* for the next segment; notes what was promised */

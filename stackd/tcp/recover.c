@@ -1,153 +1,247 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Losses: fast retransmit and fast recovery by NewReno (RFC 6582) or, where SACK was negotiated, by RFC 6675; what a
- * timeout does.  The names are those RFCs'.
+ * Losses: what an acknowledgement, or its absence, changes.  With SACK, RACK (rack.c) says what is lost and PRR (prr.c) how fast it is
+ * sent again; without, NewReno (RFC 6582).  Timeouts are RFC 5681 3.1 and RFC 6298; undo.c finds out that it was all for nothing.
+ * What is sent again, and when, is out.c's.
  */
 #include "stackd/tcp/priv.h"
 
-enum { DUP_THRESH = 3 };
+enum { DUP_THRESH = 3, LIMIT_RENO = 2, LIMIT_HYSTART = 8 };
 
+static void leave(struct tcp *tcp, struct tcp_conn *c);
 static void enter(struct tcp *tcp, struct tcp_conn *c);
-static uint64_t lost_edge(const struct tcp_conn *c);
+static void with_sack(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
+static void without_sack(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
+static void head_again(struct tcp *tcp, struct tcp_conn *c);
+static void grow(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
 
-void recover_dup_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
+void recover_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, const struct flight_news *n)
 {
-	bool sack = (c->flags & CONN_SACK) != 0;
+	bool left = false;
 
-	(void)s;
+	undo_take(tcp, c, n);
+	undo_frto(tcp, c, n);
+	tlp_take(tcp, c, s, n);
+	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) != 0 && seq_ge(c->snd_una, c->recover)) {
+		left = (c->flags & CONN_RECOVERY) != 0;
+		leave(tcp, c);
+	}
+	if ((c->flags & CONN_SACK) != 0)
+		with_sack(tcp, c, n);
+	else
+		without_sack(tcp, c, n);
+	if (n->acked && !left && (c->flags & CONN_RECOVERY) == 0)
+		grow(tcp, c, n);
+	if (n->acked || n->newly_sacked > 0)
+		conn_mark(tcp, c, TODO_SEND);
+	if (n->acked || c->flight->reo_us != 0 || c->flight->sacked > 0)
+		rack_arm(tcp, c);
+	recover_idle(tcp, c);
+}
+
+/* Nothing is in flight: the memory goes back, unless a DSACK is waited for. */
+void recover_idle(struct tcp *tcp, struct tcp_conn *c)
+{
+	if (c->flight == NULL || c->flight->head != c->flight->tail || undo_wait(tcp, c) != 0)
+		return;
+	flight_free(c->flight);
+	c->flight = NULL;
+}
+
+static void with_sack(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n)
+{
+	struct flight *f = c->flight;
+	bool more = rack_take(tcp, c, n);
+
+	if (f->head != f->tail && (flight_at(f, f->head)->marks & FLIGHT_SACKED) != 0) {
+		COUNT(tcp->stats, TCP_SACK_RENEG); /* it took back what it had said (RFC 2018, section 8) */
+		flight_renege(f);
+		more = true;
+	}
+	if (more)
+		conn_mark(tcp, c, TODO_SEND);
+	if (more && (c->flags & (CONN_RECOVERY | CONN_LOSS)) == 0)
+		enter(tcp, c);
+	if ((c->flags & CONN_RECOVERY) != 0)
+		prr_ack(c, n->delivered, more || !n->acked);
+}
+
+/* RFC 6582, section 3.2 */
+static void without_sack(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n)
+{
+	if (!n->dup) {
+		if (!n->acked || (c->flags & CONN_RECOVERY) == 0)
+			return;
+		c->cc.cwnd -= n->bytes < c->cc.cwnd ? n->bytes : c->cc.cwnd; /* partial */
+		if (n->bytes >= c->mss || c->cc.cwnd < c->mss)
+			c->cc.cwnd += c->mss;
+		head_again(tcp, c);
+		return;
+	}
 	conn_mark(tcp, c, TODO_SEND);
 	if (c->dup_acks_in < UINT8_MAX)
 		c->dup_acks_in++;
 	if ((c->flags & CONN_RECOVERY) != 0) {
-		if (!sack && c->cc.cwnd < tcp->conf.sndbuf_max)
-			c->cc.cwnd += c->mss; /* RFC 5681 3.2 (4): one segment has left the network */
+		/* RFC 5681 3.2 (4): one segment has left the network; no more of them can than are in flight */
+		if (c->cc.cwnd < tcp->conf.sndbuf_max && c->dup_acks_in <= c->flight->tail - c->flight->head)
+			c->cc.cwnd += c->mss;
 		return;
 	}
-	if (c->dup_acks_in < DUP_THRESH && !(sack && lost_edge(c) > c->tx_acked))
-		return; /* limited transmit, RFC 3042: see out.c */
-	if (seq_gt(c->snd_una, c->recover)) /* RFC 6582 3.2 (2): not for what a timeout sends again */
+	if (c->dup_acks_in >= DUP_THRESH && seq_gt(c->snd_una, c->recover)) /* (2): not for what a timeout sends again */
 		enter(tcp, c);
 }
 
 static void enter(struct tcp *tcp, struct tcp_conn *c)
 {
-	COUNT(tcp->stats, TCP_FAST_REXMIT);
-	c->recover = c->snd_max;
-	c->high_rxt = c->snd_una;
-	c->flags |= CONN_RECOVERY;
-	c->flags &= ~(uint32_t)CONN_RESCUED;
-	cc_ops(c->cc.name)->lost(&c->cc, c->snd_max - c->snd_una, c->mss);
-	c->cc.cwnd = c->cc.ssthresh;
-	if ((c->flags & CONN_SACK) == 0)
-		c->cc.cwnd += DUP_THRESH * c->mss;
-	conn_mark(tcp, c, TODO_REXMIT);
-}
-
-void recover_acked(struct tcp *tcp, struct tcp_conn *c, uint32_t acked)
-{
-	bool sack = (c->flags & CONN_SACK) != 0;
 	uint32_t flight = c->snd_max - c->snd_una;
 
-	if (seq_ge(c->snd_una, c->recover)) { /* RFC 6582 3.2 (3), full: no burst of what has gathered */
-		c->flags &= ~(uint32_t)CONN_RECOVERY;
-		if (!sack)
-			flight = flight > c->mss ? flight : c->mss;
-		c->cc.cwnd = sack || flight + c->mss > c->cc.ssthresh ? c->cc.ssthresh : flight + c->mss;
-		return;
+	COUNT(tcp->stats, TCP_FAST_REXMIT);
+	undo_begin(c);
+	c->recover = c->snd_max;
+	c->flags |= CONN_RECOVERY;
+	c->flight->tlp_end = 0;
+	cc_ops(c->cc.name)->lost(&c->cc, flight < c->cc.cwnd ? flight : c->cc.cwnd, c->mss);
+	c->cc.cwnd = c->cc.ssthresh;
+	if ((c->flags & CONN_SACK) != 0) {
+		prr_begin(c);
+	} else {
+		c->cc.cwnd += DUP_THRESH * c->mss;
+		flight_lose(c->flight, c->flight->head);
 	}
-	if (sack)
-		return;
-	c->cc.cwnd -= acked < c->cc.cwnd ? acked : c->cc.cwnd; /* partial */
-	if (acked >= c->mss || c->cc.cwnd < c->mss)
-		c->cc.cwnd += c->mss;
 	conn_mark(tcp, c, TODO_REXMIT);
 }
 
+static void leave(struct tcp *tcp, struct tcp_conn *c)
+{
+	uint32_t flight = c->snd_max - c->snd_una;
+
+	if ((c->flags & CONN_RECOVERY) != 0) {
+		flight = flight > c->mss ? flight : c->mss;
+		c->cc.cwnd = c->cc.ssthresh;
+		if ((c->flags & CONN_SACK) == 0 && flight + c->mss < c->cc.ssthresh)
+			c->cc.cwnd = flight + c->mss; /* RFC 6582 3.2 (3), full: no burst of what has gathered */
+	}
+	c->flags &= ~(uint32_t)(CONN_RECOVERY | CONN_LOSS);
+	c->flight->frto = FRTO_OFF;
+	rack_recovered(c);
+	(void)undo_wait(tcp, c);
+}
+
+static void head_again(struct tcp *tcp, struct tcp_conn *c)
+{
+	if (c->flight->head == c->flight->tail)
+		return;
+	flight_lose(c->flight, c->flight->head);
+	conn_mark(tcp, c, TODO_REXMIT);
+}
+
+/* RACK's timer: what might have been reordered was not. */
+void recover_reordered(struct tcp *tcp, struct tcp_conn *c)
+{
+	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) == 0)
+		enter(tcp, c);
+	if ((c->flags & CONN_RECOVERY) != 0)
+		prr_ack(c, c->mss, true);
+	conn_mark(tcp, c, TODO_SEND);
+}
+
+/* A congestion event without a recovery: a loss that a probe has repaired, or a mark of ECN. */
+void recover_reduce(struct tcp *tcp, struct tcp_conn *c)
+{
+	uint32_t flight = c->snd_max - c->snd_una;
+
+	(void)tcp;
+	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) != 0)
+		return;
+	cc_ops(c->cc.name)->lost(&c->cc, flight > 0 && flight < c->cc.cwnd ? flight : c->cc.cwnd, c->mss);
+	c->cc.cwnd = c->cc.ssthresh;
+}
+
+/* RFC 5681 3.1 (4), RFC 6298 (5.4). */
 void recover_timeout(struct tcp *tcp, struct tcp_conn *c)
 {
-	(void)tcp;
-	if (c->rexmits <= 1) /* RFC 5681 3.1, (4): once for what is in flight */
-		cc_ops(c->cc.name)->timeout(&c->cc, c->snd_max - c->snd_una, c->mss);
-	else
-		reasm_clear(&c->sacked); /* RFC 2018, section 8: the peer may have forgotten */
+	struct flight *f = c->flight;
+	bool first = (c->flags & (CONN_LOSS | CONN_RECOVERY)) == 0;
+	uint32_t flight = c->snd_max - c->snd_una;
+
+	if (f != NULL) {
+		f->undo_ready = false;
+		f->tlp_end = 0;
+		if (first)
+			undo_begin(c);
+		f->frto = first && c->rexmits == 1 && seq_gt(c->snd_una, c->recover) ? FRTO_FIRST : FRTO_OFF;
+		if (c->rexmits > 1)
+			flight_renege(f); /* RFC 2018, section 8: the peer may have forgotten */
+		rack_timeout(tcp, c);
+		f->reo_us = 0;
+	}
+	if (c->rexmits <= 1) /* once for what is in flight */
+		cc_ops(c->cc.name)->timeout(&c->cc, flight, c->mss);
 	c->cc.cwnd = c->mss;
-	c->snd_nxt = c->high_rxt = c->snd_una;
 	c->recover = c->snd_max;
 	c->dup_acks_in = 0;
 	c->flags &= ~(uint32_t)(CONN_RECOVERY | CONN_TIMED);
 	c->flags |= CONN_LOSS;
+	timer_clear(c, T_RACK);
+	conn_mark(tcp, c, TODO_REXMIT);
 }
 
-/* RFC 6675, 5 (2.1) and 5.1: blocks outside what is in flight (DSACK, old ones, lies) say nothing. */
-bool recover_sack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
+/* The path takes smaller segments only: those in flight again, cut up.  Nothing was lost to congestion: cwnd stays. */
+int recover_cut(struct tcp *tcp, struct tcp_conn *c)
 {
-	uint32_t una = seq_gt(s->ack, c->snd_una) ? s->ack : c->snd_una;
-	bool told = false;
+	int err = 0;
 
-	for (unsigned i = 0; i < s->opts.sacks; i++) {
-		const struct seg_sack *b = &s->opts.sack[i];
-
-		if (seq_le(b->from, una) || seq_ge(b->from, b->to) || seq_gt(b->to, c->snd_max))
-			continue;
-		if (reasm_has(&c->sacked, conn_tx_off(c, b->from), conn_tx_off(c, b->to)))
-			continue;
-		if (reasm_add(&c->sacked, conn_tx_off(c, b->from), conn_tx_off(c, b->to), SACK_RANGES) == 0)
-			told = true;
-	}
-	if (told)
-		conn_mark(tcp, c, TODO_SEND);
-	return told;
+	if (c->flight != NULL)
+		err = flight_cut(c->flight, c->mss);
+	if (err != 0 || c->flight == NULL)
+		return err;
+	c->flight->frto = FRTO_OFF;
+	c->flight->undo_ready = false;
+	c->recover = c->snd_max;
+	c->flags &= ~(uint32_t)(CONN_TIMED | CONN_RECOVERY);
+	c->flags |= CONN_LOSS;
+	conn_mark(tcp, c, TODO_SEND);
+	return 0;
 }
 
-uint32_t recover_pipe(const struct tcp_conn *c)
+/* Is cwnd what holds the sender back?  Asked after sending; remembered for a window, so that acknowledgements which come in one burst
+ * all count. */
+void recover_limited(struct tcp_conn *c)
 {
-	uint64_t edge = lost_edge(c), max = conn_tx_off(c, c->snd_max), again = conn_tx_off(c, c->high_rxt);
-	uint64_t pipe = max - edge - reasm_bytes(&c->sacked, edge, max);
+	struct flight *f = c->flight;
+	uint32_t out = c->snd_nxt - c->snd_una;
+	bool limited;
 
-	if (again > c->tx_acked)
-		pipe += again - c->tx_acked - reasm_bytes(&c->sacked, c->tx_acked, again);
-	return (uint32_t)pipe;
+	if (f == NULL)
+		return;
+	limited = flight_pipe(f) + c->mss > c->cc.cwnd;
+	if (!limited && conn_tx_off(c, c->snd_una) < f->limited_end && (f->limited || out <= f->out_max))
+		return;
+	f->limited = limited;
+	f->out_max = out;
+	f->limited_end = conn_tx_off(c, c->snd_nxt);
 }
 
-bool recover_lost(struct tcp_conn *c, uint32_t *seq, uint32_t *len)
+/* RFC 5681 3.1, with the bounds of RFC 3465: L = 2, 1 after a timeout, and RFC 9406's 8 with HyStart++. */
+static void grow(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n)
 {
-	uint64_t edge = lost_edge(c), to, off = reasm_hole(&c->sacked, conn_tx_off(c, c->high_rxt), &to);
+	const struct flight *f = c->flight;
+	struct cc_ack a = {
+		.now_us = n->now_us,
+		.bytes = n->bytes,
+		.most = ((c->flags & CONN_LOSS) != 0 ? 1 : c->cc.name == CC_RENO ? LIMIT_RENO : LIMIT_HYSTART) * (uint32_t)c->mss,
+		.rtt_us = n->rtt_us,
+		.srtt_us = c->srtt_us,
+		.mss = c->mss,
+		.una = c->snd_una,
+		.nxt = c->snd_nxt,
+		/* a window that is not used does not grow (RFC 7661, in Linux's way) */
+		.limited = cc_slow_start(&c->cc) ? c->cc.cwnd < 2 * (uint64_t)f->out_max : f->limited,
+	};
+	uint32_t most = tcp->conf.sndbuf_max > 2u * c->mss ? tcp->conf.sndbuf_max : 2u * c->mss;
 
-	if (off >= edge)
-		return false;
-	*seq = c->iss + 1 + (uint32_t)off;
-	*len = to - off < c->mss ? (uint32_t)(to - off) : c->mss;
-	c->high_rxt = *seq + *len;
-	return true;
-}
-
-bool recover_maybe(struct tcp_conn *c, uint32_t *seq, uint32_t *len)
-{
-	uint64_t to, max = conn_tx_off(c, c->snd_max), off = reasm_hole(&c->sacked, conn_tx_off(c, c->high_rxt), &to);
-
-	if (to == UINT64_MAX) { /* nothing above it was received: the rescue, once, of the highest in flight */
-		if ((c->flags & CONN_RESCUED) != 0 || off >= max)
-			return false;
-		c->flags |= CONN_RESCUED;
-		to = max;
-		off = max - off > c->mss ? max - c->mss : off;
-	} else {
-		c->high_rxt = c->iss + 1 + (uint32_t)(to - off < c->mss ? to : off + c->mss);
-	}
-	*seq = c->iss + 1 + (uint32_t)off;
-	*len = to - off < c->mss ? (uint32_t)(to - off) : c->mss;
-	return true;
-}
-
-/* IsLost() for all at once: what is not SACKed below this offset is lost. */
-static uint64_t lost_edge(const struct tcp_conn *c)
-{
-	uint64_t above = 0;
-
-	for (unsigned i = c->sacked.count; i-- > 0;) {
-		above += c->sacked.range[i].to - c->sacked.range[i].from;
-		if (c->sacked.count - i >= DUP_THRESH || above > (DUP_THRESH - 1) * (uint64_t)c->mss)
-			return c->sacked.range[i].from;
-	}
-	return c->tx_acked;
+	cc_ops(c->cc.name)->acked(&c->cc, &a);
+	if (c->cc.cwnd > most)
+		c->cc.cwnd = most;
+	window_tune_tx(tcp, c);
 }

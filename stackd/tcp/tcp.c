@@ -101,7 +101,7 @@ void tcp_destroy(struct tcp *tcp)
 		c->listener = NULL; /* its table may be gone */
 		c->flags &= ~(uint32_t)CONN_COUNTED;
 		conn_disown(tcp, c);
-		reasm_clear(&c->sacked);
+		flight_free(c->flight);
 	}
 	pool_fini(&tcp->pool);
 	flow_fini(&tcp->flows);

@@ -91,6 +91,8 @@ static void take_early(struct tcp *tcp, struct tcp_conn *c, uint64_t off, const 
 
 	if (done < len)
 		COUNT(tcp->stats, TCP_NO_MEMORY);
+	if (reasm_has(&c->ooo, off, off + done))
+		sack_duplicate(tcp, c, c->irs + 1 + (uint32_t)off, c->irs + 1 + (uint32_t)off + done);
 	if (reasm_add(&c->ooo, off, off + done, OOO_RANGES) != 0)
 		COUNT(tcp->stats, TCP_OOO_DROP);
 	else

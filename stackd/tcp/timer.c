@@ -60,6 +60,9 @@ static void rearm(struct tcp *tcp, struct tcp_conn *c)
 static void due(struct tcp *tcp, struct tcp_conn *c, enum conn_timer kind)
 {
 	switch (kind) {
+	case T_RACK:
+		rack_due(tcp, c);
+		break;
 	case T_REXMIT:
 		due_rexmit(tcp, c);
 		break;

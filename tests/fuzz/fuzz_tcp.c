@@ -334,16 +334,48 @@ static void icmp(void)
 
 /* --- What must hold ---------------------------------------------------------------------------------------------------- */
 
+/* The list of what is in flight: contiguous from snd_una to snd_nxt, its sums right, and each in one of its three states. */
+static void check_flight(const struct tcp_conn *c)
+{
+	const struct flight *f = c->flight;
+	uint64_t at, last_us = 0;
+	uint32_t bytes = 0, sacked = 0, lost = 0, out = 0, timed = 0;
+
+	if (f == NULL) {
+		must(c->snd_una == c->snd_nxt || !conn_sends_text(c));
+		return;
+	}
+	at = conn_tx_off(c, c->snd_una);
+	for (uint32_t no = f->head; no != f->tail; no++) {
+		const struct flight_seg *s = flight_at(f, no);
+
+		must(s->from == at && s->len > 0);
+		at += s->len;
+		bytes += s->len;
+		sacked += (s->marks & FLIGHT_SACKED) != 0 ? s->len : 0;
+		lost += (s->marks & FLIGHT_LOST) != 0 ? s->len : 0;
+		out += (s->marks & (FLIGHT_SACKED | FLIGHT_LOST)) == 0;
+		must((s->marks & FLIGHT_LOST) == 0 || (int32_t)(no - f->lost_from) >= 0);
+	}
+	must(at == conn_tx_off(c, c->snd_nxt));
+	must(bytes == f->bytes && sacked == f->sacked_bytes && lost == f->lost_bytes);
+	for (uint32_t no = f->oldest; no != FLIGHT_NONE; no = flight_at(f, no)->newer, timed++) {
+		must((flight_at(f, no)->marks & (FLIGHT_SACKED | FLIGHT_LOST)) == 0 && flight_at(f, no)->sent_us >= last_us);
+		last_us = flight_at(f, no)->sent_us;
+	}
+	must(timed == out && f->ranges.count <= SACK_RANGES);
+	must(f->head != f->tail || f->undo_ready);
+}
+
 static bool check_conn(void *arg, struct tcp_conn *c)
 {
 	(void)arg;
 	must(seq_le(c->snd_una, c->snd_nxt) && seq_le(c->snd_nxt, c->snd_max));
 	must(c->tx_acked <= c->tx_end && c->rx_done <= c->rx_end && c->rx_end >= rx_end[c->slot]);
-	must(c->ooo.count <= OOO_RANGES && c->sacked.count <= SACK_RANGES);
+	must(c->ooo.count <= OOO_RANGES);
+	check_flight(c);
 	if (c->ooo.count > 0)
 		must(c->ooo.range[0].from > c->rx_end);
-	if (c->sacked.count > 0)
-		must(c->sacked.range[0].from > c->tx_acked);
 	rx_end[c->slot] = c->rx_end;
 	if (c->state >= TCP_ESTABLISHED) {
 		must(c->cc.cwnd >= 1 && c->mss >= 8 && c->cc.cwnd <= 1u << 30);

@@ -18,7 +18,7 @@ static void round_trip(struct cc *cc, uint32_t rtt_us, bool limited)
 	uint32_t segs = cc->cwnd / MSS, nxt = una + cc->cwnd;
 
 	for (uint32_t i = 0; i < segs; i++) {
-		struct cc_ack a = { .bytes = MSS, .rtt_us = rtt_us, .srtt_us = rtt_us, .mss = MSS, .limited = limited };
+		struct cc_ack a = { .bytes = MSS, .most = 2 * MSS, .rtt_us = rtt_us, .srtt_us = rtt_us, .mss = MSS, .limited = limited };
 
 		una += MSS;
 		now_us += rtt_us / segs;

@@ -13,6 +13,11 @@ static void drain(void)
 		nic_free(host_sent(&T.h));
 }
 
+static unsigned sack_ranges(void)
+{
+	return T.conn->flight != NULL ? T.conn->flight->ranges.count : 0;
+}
+
 /* Ten full segments in flight, the round trip known: 20 ms. */
 static void ten_in_flight(void)
 {
@@ -271,10 +276,12 @@ static void ten_with_sack(void)
 	host_listen(&T.h, SERVER_PORT, 10);
 	send(S, .mss = 1460, .sack_ok = 1);
 	expect(S | A);
+	tick(20);
 	send(A, .seq = 1, .ack = 1);
 	put(14600);
 	for (unsigned i = 0; i < 10; i++)
 		expect(A, .seq = 1 + i * 1460, .len = 1460);
+	tick(20);
 }
 #define SEGNO(n) ((n) * 1460 + 1)
 
@@ -313,13 +320,9 @@ START_TEST(test_sack_recovery)
 	expect_none();
 	send(A, .seq = 1, .ack = 1, .sacks = 1, .sack = { { SEGNO(1), SEGNO(4) } });
 	expect(A, .seq = SEGNO(0), .len = 1460);
-	/* cwnd is 7 segments, pipe 6: NextSeg (3) */
+	expect_none();
 	send(A, .seq = 1, .ack = 1, .sacks = 2, .sack = { { SEGNO(5), SEGNO(6) }, { SEGNO(1), SEGNO(4) } });
 	expect(A, .seq = SEGNO(4), .len = 1460);
-	expect_none();
-	/* ... (4), the rescue: the highest in flight, once */
-	send(A, .seq = 1, .ack = 1, .sacks = 2, .sack = { { SEGNO(5), SEGNO(7) }, { SEGNO(1), SEGNO(4) } });
-	expect(A | P, .seq = SEGNO(9), .len = 1460);
 	expect_none();
 	send(A, .seq = 1, .ack = 1, .sacks = 2, .sack = { { SEGNO(5), SEGNO(10) }, { SEGNO(1), SEGNO(4) } });
 	expect_none();
@@ -327,8 +330,8 @@ START_TEST(test_sack_recovery)
 	expect_none();
 	send(A, .seq = 1, .ack = SEGNO(10));
 	ck_assert_uint_eq(T.conn->flags & CONN_RECOVERY, 0);
-	ck_assert_uint_eq(T.conn->sacked.count, 0);
-	ck_assert_uint_eq(counted(TCP_REXMIT), 3);
+	ck_assert_uint_eq(sack_ranges(), 0);
+	ck_assert_uint_eq(counted(TCP_REXMIT), 2);
 	trace_end();
 }
 END_TEST
@@ -338,8 +341,11 @@ START_TEST(test_rto_skips_sacked)
 {
 	ten_with_sack();
 	send(A, .seq = 1, .ack = 1, .sacks = 1, .sack = { { SEGNO(1), SEGNO(2) } });
+	tick(5); /* RACK: a quarter of the round trip after it should have come */
+	expect(A, .seq = SEGNO(0), .len = 1460);
 	tick(200);
 	expect(A, .seq = SEGNO(0), .len = 1460);
+	ck_assert_uint_eq(counted(TCP_RTO), 1);
 	send(A, .seq = 1, .ack = SEGNO(2));
 	expect(A, .seq = SEGNO(2), .len = 1460);
 	drain();
@@ -356,7 +362,7 @@ START_TEST(test_sack_lies)
 	for (unsigned i = 0; i < 5; i++)
 		send(A, .seq = 1, .ack = SEGNO(1), .sacks = 4,
 		     .sack = { { 1, 1461 }, { SEGNO(5), SEGNO(4) }, { SEGNO(9), SEGNO(500) }, { 0x70000000, 0x70000010 } });
-	ck_assert_uint_eq(T.conn->sacked.count, 0);
+	ck_assert_uint_eq(sack_ranges(), 0);
 	ck_assert_uint_eq(counted(TCP_FAST_REXMIT), 0);
 	drain();
 	trace_end();
@@ -390,10 +396,10 @@ START_TEST(test_sack_flood)
 	ten_with_sack();
 	for (unsigned i = 0; i < 2000; i++)
 		send(A, .seq = 1, .ack = 1, .sacks = 1, .sack = { { 2 + i * 4, 4 + i * 4 } });
-	ck_assert_uint_le(T.conn->sacked.count, SACK_RANGES);
+	ck_assert_uint_le(sack_ranges(), SACK_RANGES);
 	drain();
 	send(A, .seq = 1, .ack = SEGNO(10));
-	ck_assert_uint_eq(T.conn->sacked.count, 0);
+	ck_assert_uint_eq(sack_ranges(), 0);
 	trace_end();
 }
 END_TEST

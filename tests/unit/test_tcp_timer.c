@@ -130,7 +130,7 @@ START_TEST(test_idle_has_no_timer)
 	ck_assert_ptr_null(T.conn->rx.ring);
 	ck_assert_ptr_null(T.conn->tx.ring);
 	ck_assert_ptr_null(T.conn->ooo.range);
-	ck_assert_ptr_null(T.conn->sacked.range);
+	ck_assert_ptr_null(T.conn->flight);
 	trace_end();
 }
 END_TEST
