@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Peeking.  A cursor per flow's socket and side; the bytes are in the arena, and may go while they are read: mon_read.h says what
- * was really there.  A round sees the stream up to where it was in order at that moment; ppeek may look beyond.
+ * was really there.  A round sees the in-order stream up to where it ended at that moment; ppeek may look at pieces behind a hole.
  */
 #include <errno.h>
 #include <sched.h>
@@ -106,7 +106,9 @@ ssize_t mtcp_ppeek(mctx_t mctx, int sock, int side, char *buf, size_t count, uin
 		return shim_ret(err != 0 ? err : -EINVAL);
 	if (count == 0)
 		return 0;
-	if (!gone)
+	if (off <= a->next_off[side] && count > a->next_off[side] - off)
+		count = a->next_off[side] - off; /* the byte there came later than this round's event */
+	if (!gone && count > 0)
 		n = mon_read_stream(&a->lane->reader, &rec, (unsigned)side, policy_of(mon, a, side), off, buf, count);
 	return n > 0 ? (ssize_t)n : shim_ret(-ENODATA);
 }

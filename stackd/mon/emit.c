@@ -180,6 +180,8 @@ int mon_emit(struct mon *m, struct mon_pass *ps, struct mon_flow *f, unsigned sl
 			e.state[i] = f->half[i].state;
 			e.next[i] = f->half[i].next;
 		}
+		if (ps != NULL && (ps->stage == STAGE_REXMIT || ps->stage == STAGE_ERROR))
+			e.next[mon_other(ps->snd)->side] = ps->next_was;
 		e.flags |= f->midstream ? MEVF_OFF : 0;
 	}
 	if (ps != NULL && ps->pkt != NULL) {

@@ -137,6 +137,7 @@ struct mon_flow {
 	uint64_t slots;            /* monitor sockets that watch it, all groups */
 	uint64_t inline_slots;     /* those of them that may hold its packets */
 	uint64_t told;             /* those that have been sent any record of it */
+	uint64_t let_go;           /* those that watched it, and want no more of it */
 	struct mon_view *views;
 	struct mon_over *overs;
 	struct mon_queue {

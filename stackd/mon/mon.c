@@ -470,10 +470,27 @@ static void stream_void(struct mon_flow *f, unsigned side)
 
 /* --- Stages, one by one --------------------------------------------------------------------------------------------------------- */
 
+/* To a program that does not watch this flow its packets are of no flow, whoever else does.  They are shown, not held. */
+static void show_strangers(struct mon *m, struct mon_pass *ps)
+{
+	const struct mon_flow *f = ps->flow;
+	uint64_t left = (ps->seg.flags & (SEG_SYN | SEG_ACK | SEG_RST)) != SEG_SYN ? orphan_slots(m, ps) : 0, slots = 0;
+
+	for (; left != 0; left &= left - 1) {
+		unsigned slot = (unsigned)__builtin_ctzll(left);
+
+		if (((f->slots | f->let_go) & m->slot[slot].lane->slots) == 0)
+			slots |= (uint64_t)1 << slot;
+	}
+	mon_emit_all(m, ps, NULL, slots, MON_ORPHAN, MON_HK_NULL, MON_BOTH, 0, false);
+}
+
 static void enter_snd(struct mon *m, struct mon_pass *ps)
 {
 	struct mon_did did = { 0 };
 
+	if (m->want[MON_HK_NULL][__builtin_ctz(MON_ORPHAN)] != 0)
+		show_strangers(m, ps);
 	if (ps->flow->xlate != NULL)
 		mon_edit_in(ps->flow, ps->snd->side, ps->pkt, &ps->seg);
 	ps->flow->seq_in = ps->seg.seq;
@@ -515,6 +532,7 @@ static void arrive(struct mon *m, struct mon_pass *ps)
 	if ((rcv->flags & HALF_ATTACHED) == 0)
 		(void)mon_half_attach(&m->table, rcv, &ps->seg, false, m->conf.seed);
 	ps->rcv = (struct mon_did){ .at = UINT64_MAX };
+	ps->next_was = rcv->next;
 	mon_half_rcv(rcv, &ps->seg, &ps->rcv);
 	ps->end |= ps->rcv.end;
 	ps->left = ps->rcv.events;

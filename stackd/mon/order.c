@@ -201,6 +201,7 @@ void mon_slots_forget(struct mon *m, struct mon_flow *f, uint64_t slots)
 	f->slots &= ~slots;
 	f->inline_slots &= ~slots;
 	f->told &= ~slots;
+	f->let_go &= ~slots;
 	mon_over_free(f, slots);
 	for (; v != NULL; v = next) {
 		next = v->next;
@@ -262,7 +263,7 @@ static bool walk_some(struct mon *m, struct mon_order *o)
 		if (!mon_table_at(&m->table, m->order_at, &f))
 			return true;
 		m->order_at++;
-		if (f != NULL && (f->slots & slots) != 0)
+		if (f != NULL && ((f->slots | f->let_go) & slots) != 0)
 			mon_slots_forget(m, f, slots);
 	}
 	return false;
@@ -399,6 +400,7 @@ static void cmd_stop(struct mon *m, struct mon_flow *f, unsigned slot, uint32_t 
 
 	if (side >= MON_BOTH) {
 		mon_slots_forget(m, f, (uint64_t)1 << slot);
+		f->let_go |= (uint64_t)1 << slot;
 		views_buffers(f);
 		return;
 	}

@@ -66,6 +66,7 @@ struct mon_pass {
 	uint64_t ts_us;
 	uint16_t left;          /* events for the rounds still to come, receiver's */
 	struct mon_did rcv;
+	uint64_t next_was;      /* of the receiver's stream, before it arrived: what REXMIT and ERROR tell, which precede the writing */
 	enum mon_stage stage;
 	unsigned at;            /* how many of the chain have been asked in this stage */
 	uint32_t mapped;        /* number of the last map applied in this stage */

@@ -20,3 +20,10 @@ tests_monitor_sick_LDADD = libshim.la -lpthread
 tests_monitor_spy_SOURCES = tests/monitor/spy.c examples/mon.h
 tests_monitor_spy_CPPFLAGS = $(MONITORS_CPPFLAGS)
 tests_monitor_spy_LDADD = libshim.la
+
+# tests/system/rows.sh
+check_PROGRAMS += tests/monitor/rows
+tests_monitor_rows_SOURCES = tests/monitor/rows.c tests/monitor/rows.h tests/monitor/rows_event.c
+tests_monitor_rows_CPPFLAGS = $(MONITORS_CPPFLAGS)
+tests_monitor_rows_LDADD = libshim.la
+EXTRA_DIST += tests/monitor/rows.py

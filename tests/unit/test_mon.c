@@ -487,11 +487,13 @@ START_TEST(retransmitted_payload_is_told_before_it_is_written)
 	handshake();
 	from_client(101, 501, SEG_ACK, "hello");
 	forget(w);
-	from_client(101, 501, SEG_ACK, "HELLO");
+	from_client(101, 501, SEG_ACK, "HELLO!!");
 	want(w, MON_HK_SND, MON_CLI, MON_REXMIT);
 	e = want(w, MON_HK_RCV, MON_SVR, MON_REXMIT);
 	ck_assert_uint_ne(e.flags & MEVF_REXMIT, 0);
-	want(w, MON_HK_RCV, MON_SVR, MON_PKT_IN);
+	ck_assert_uint_eq(e.next[MON_SVR], 5); /* what is new in it is not there yet */
+	e = want(w, MON_HK_RCV, MON_SVR, MON_PKT_IN);
+	ck_assert_uint_eq(e.next[MON_SVR], 7);
 	nothing(w);
 }
 END_TEST
@@ -509,6 +511,34 @@ START_TEST(orphans_and_raw_sockets)
 	nothing(w);
 	want(raw, MON_HK_NULL, MON_BOTH, MON_PKT_IN);
 	nothing(raw);
+	conservation();
+}
+END_TEST
+
+/* Whoever else watches them. */
+START_TEST(packets_of_flows_that_one_does_not_watch_are_orphans)
+{
+	unsigned w = watcher(PASSIVE), other = watcher(PASSIVE);
+	struct mon_cmd stop = { .op = MCMD_STOP };
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(w, 1, MON_STREAM, MON_ORPHAN, 0, 0, 0); /* the same program's: it does watch the flow */
+	from_client(100, 0, SEG_SYN, NULL);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	sock(other, 0, MON_STREAM, MON_ORPHAN, MON_PKT_IN, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL); /* no orphan */
+	from_server(500, 101, SEG_SYN | SEG_ACK, NULL);
+	want(other, MON_HK_NULL, MON_BOTH, MON_ORPHAN);
+	stop.flow = e.flow;
+	stop.gen = e.gen;
+	stop.one.value = MON_BOTH;
+	command(w, &stop);
+	forget(w);
+	from_client(101, 501, SEG_ACK, NULL);
+	nothing(w); /* what it has let go of is none */
+	want(other, MON_HK_NULL, MON_BOTH, MON_ORPHAN);
+	nothing(other);
 	conservation();
 }
 END_TEST
@@ -1036,6 +1066,7 @@ int main(void)
 	tcase_add_test(t, the_arena_has_what_the_records_speak_of);
 	tcase_add_test(t, retransmitted_payload_is_told_before_it_is_written);
 	tcase_add_test(t, orphans_and_raw_sockets);
+	tcase_add_test(t, packets_of_flows_that_one_does_not_watch_are_orphans);
 	tcase_add_test(t, a_lagging_monitor_is_told_of_its_gap_and_harms_nobody);
 	tcase_add_test(t, what_is_stopped_is_told_no_more);
 	tcase_add_test(t, early_records_until_the_first_is_consumed);

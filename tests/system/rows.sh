@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+#
+# rows.sh [GROUP [NAME]]: what the monitor calls promise, row by row (tests/monitor/rows.h), against a stackd that replays a capture.
+set -euo pipefail
+# shellcheck source=tests/system/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/system/replaying.sh
+. "$(dirname "$0")/replaying.sh"
+
+need python3
+
+# group NAME [CLIENT_KEYS [ROW]]: the rows of a group, at once.
+group()
+{
+	local name=$1 keys=$2 socks
+	shift 2
+	socks=$(LD_LIBRARY_PATH="$T/lib" "$T/bin/rows" --sockets "$name" "$@")
+	replay_of rows.pcap 0 "at_end = \"exit\"; wait_for = $socks;" "max_monitor_sockets = 64; $keys" "$KEYS" || return
+	watcher rows "$T/bin/rows" "$name" "$T/cap/scenes" "$@"
+	ended rows
+}
+
+# rows GROUP [CLIENT_KEYS [ROW]]: their lines are the test's.
+rows()
+{
+	check "group $1 runs to the end of the capture" group "$@"
+	FAILED+=$(grep -c '^not ok ' "$T/rows.log" || true)
+	cat "$T/rows.log"
+}
+
+KEYS='time_wait_ms = 1000; idle_timeout_s = 60;'
+
+net_up
+mkdir "$T/cap"
+chmod 777 "$T" # the control socket is made by nobody
+cp "$BUILD/tests/monitor/.libs/rows" "$T/bin/" 2>/dev/null || cp "$BUILD/tests/monitor/rows" "$T/bin/"
+chmod -R a+rX "$T/bin"
+python3 -B "$TOP/tests/monitor/rows.py" "$T/cap"
+for name in ${1:-event}; do
+	rows "$name" '' ${2:+"$2"}
+done
+finish
