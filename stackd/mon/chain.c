@@ -91,6 +91,23 @@ static void charge(struct mon *m, struct mon_held *h, struct mon_lane *l)
 	(void)m;
 }
 
+/* A packet that somebody only lets us look at is gone when it has its turn: a copy waits. */
+static bool keep(struct mon_pass *ps)
+{
+	struct pkt *copy;
+
+	if (ps->owned)
+		return true;
+	copy = mon_pkt_joined(ps->pkt, ps->pkt->data, ps->pkt->len);
+	if (copy == NULL)
+		return false;
+	copy->cut = ps->pkt->cut;
+	copy->flags = ps->pkt->flags;
+	ps->pkt = copy;
+	ps->owned = ps->heap = true;
+	return true;
+}
+
 static struct mon_held *held_make(struct mon *m, const struct mon_pass *ps, struct mon_queue *q)
 {
 	struct mon_held *h = calloc(1, sizeof(*h));
@@ -98,6 +115,10 @@ static struct mon_held *held_make(struct mon *m, const struct mon_pass *ps, stru
 	if (h == NULL)
 		return NULL;
 	h->pass = *ps;
+	if (!keep(&h->pass)) {
+		free(h);
+		return NULL;
+	}
 	h->queue = q;
 	h->bytes = ps->pkt->len;
 	m->held++;

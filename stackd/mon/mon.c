@@ -674,7 +674,7 @@ static void pass_out(struct mon *m, struct mon_pass *ps)
 
 	if (ps->dropped)
 		COUNT(m->stats, MON_DROPPED);
-	if (ps->owned && (ps->dropped || m->conf.port[ps->pkt->port].peer < 0))
+	if (ps->owned && (ps->dropped || ps->passive || m->conf.port[ps->pkt->port].peer < 0))
 		mon_pass_free(ps);
 	else if (ps->owned)
 		mon_send(m, ps);
@@ -765,7 +765,7 @@ static void fragment(struct mon *m, struct mon_pass *ps)
 	const uint8_t *frame;
 	uint32_t len;
 	struct mon_pass whole = { .passive = ps->passive, .ts_us = ps->ts_us };
-	bool last, keep = ps->passive || m->inline_slots == 0 || m->conf.port[ps->pkt->port].peer < 0;
+	bool look_on = ps->passive || m->inline_slots == 0, keep = look_on || m->conf.port[ps->pkt->port].peer < 0, last;
 	struct pkt look = *ps->pkt;
 
 	COUNT(m->stats, MON_FRAGS);
@@ -773,7 +773,7 @@ static void fragment(struct mon *m, struct mon_pass *ps)
 	ps->silent = true;
 	if (!keep)
 		ps->dropped = true; /* what may be changed is judged, and sent, as a whole */
-	if (last && keep) {
+	if (last && look_on) {
 		look.data = (uint8_t *)(uintptr_t)frame;
 		look.len = look.room = len;
 		look.flags = 0; /* a port's word was about the piece */
@@ -795,7 +795,7 @@ static void fragment(struct mon *m, struct mon_pass *ps)
 		mon_pass_tcp(m, &whole);
 	} else {
 		whole.orphan = true;
-		whole.stage = keep ? STAGE_ORPHAN : STAGE_RAW;
+		whole.stage = keep ? STAGE_ORPHAN : STAGE_RAW; /* RAW sockets have had the pieces */
 		pass_begin(m, &whole);
 	}
 }
@@ -844,7 +844,8 @@ void mon_in(struct mon *m, struct pkt **pkts, unsigned n, uint64_t now_us)
 {
 	m->now_us = now_us;
 	for (unsigned i = 0; i < n; i++) {
-		struct mon_pass ps = { .pkt = pkts[i], .owned = true };
+		/* who looks at a mirror holds nothing up */
+		struct mon_pass ps = { .pkt = pkts[i], .owned = true, .passive = m->conf.port[pkts[i]->port].mode == MON_PORT_TAP };
 
 		time_is(m, pkts[i]);
 		ps.ts_us = m->time_us;
@@ -1003,13 +1004,13 @@ static bool lane_is_behind(const struct mon *m, const struct mon_lane *l)
 }
 
 /* A packet needs room for all the records that it may cause. */
-static unsigned lane_can_take(const struct mon *m, struct mon_lane *l)
+static unsigned lane_has_room(const struct mon *m, struct mon_lane *l)
 {
 	unsigned socks = (unsigned)__builtin_popcountll(l->slots), each = PKT_RECORDS * (socks > 0 ? socks : 1);
 	unsigned enough = l->events.slots / 2 < NET_BURST * each ? l->events.slots / 2 : NET_BURST * each;
 	int room = ring_room(&l->events);
 
-	if (room < 0 || l->bad != NULL || l->leaving)
+	if (room < 0)
 		return UINT_MAX;
 	if ((unsigned)room == l->events.slots) {
 		mon_lane_mark(m, l);
@@ -1018,12 +1019,25 @@ static unsigned lane_can_take(const struct mon *m, struct mon_lane *l)
 	return (unsigned)room < enough || lane_is_behind(m, l) ? 0 : (unsigned)room / each;
 }
 
+/* On a wire nobody answers a packet that is held; so the next of a capture may come when this one has been decided. */
+static unsigned lane_can_take(const struct mon *m, struct mon_lane *l)
+{
+	unsigned room;
+
+	if (l->bad != NULL || l->leaving)
+		return UINT_MAX;
+	if (l->policy.inline_ok && l->held > 0)
+		return 0;
+	room = l->lossless ? lane_has_room(m, l) : UINT_MAX;
+	return l->policy.inline_ok && room > 1 ? 1 : room;
+}
+
 unsigned mon_can_take(const struct mon *m)
 {
 	unsigned least = UINT_MAX;
 
 	for (unsigned i = 0; i < m->rooms && least > 0; i++) {
-		unsigned n = m->room[i].lane->lossless ? lane_can_take(m, m->room[i].lane) : UINT_MAX;
+		unsigned n = lane_can_take(m, m->room[i].lane);
 
 		least = n < least ? n : least;
 	}

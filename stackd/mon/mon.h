@@ -208,7 +208,8 @@ uint64_t mon_next_us(const struct mon *m, uint64_t now_us);
 bool mon_ready(const struct mon *m);
 void mon_asleep(struct mon *m, uint32_t asleep);
 
-/* How many packets of a replay may come without any lossless monitor losing something; UINT_MAX: there is none. */
+/* How many packets of a replay may come without any lossless monitor losing something, or a packet overtaking the verdict about the one
+ * before; UINT_MAX: no monitor minds. */
 unsigned mon_can_take(const struct mon *m);
 /* Monitor sockets that have said all they want, or said nothing for a while: a replay may wait for so many. */
 unsigned mon_socks_ready(const struct mon *m, uint64_t now_us);

@@ -211,18 +211,18 @@ void mon_slots_forget(struct mon *m, struct mon_flow *f, uint64_t slots)
 	}
 }
 
-/* Every flow of the traffic ends; as fast as lossless monitors take it. */
+/* Every flow of the traffic ends, when nothing of it is held any more; as fast as lossless monitors take it. */
 static bool finish_some(struct mon *m)
 {
 	struct mon_flow *f;
 
-	for (unsigned n = 0; n < NET_BURST; n++) {
+	for (unsigned n = 0; n < NET_BURST && mon_can_take(m) > 0; n++) {
 		f = TAILQ_FIRST(&m->closing);
 		if (f == NULL)
 			f = TAILQ_FIRST(&m->table.age);
 		if (f == NULL)
 			return true;
-		if (mon_can_take(m) == 0)
+		if (f->queue.first != NULL)
 			return false;
 		mon_flow_end(m, f);
 	}

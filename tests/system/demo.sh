@@ -41,13 +41,18 @@ demo_conf()
 	END
 }
 
-# $T/monitor UID PROGRAM...: one of the monitors, as that user and without privileges.
+# $T/monitor UID PROGRAM...: a monitor, as that user and without privileges: one of the examples, or a file of one's own.
 demo_monitor_script()
 {
 	cat >"$T/monitor" <<-END
 		#!/bin/sh
+		[ \$# -ge 2 ] || { echo "usage: \$0 UID PROGRAM [ARGUMENT...]" >&2; exit 2; }
 		uid=\$1 program=\$2
 		shift 2
+		case \$program in
+		*/*) install -m 755 -- "\$program" $T/bin/ || exit ;; # that user may not look where it lies
+		esac
+		program=\${program##*/}
 		exec ip netns exec $NSA setpriv --reuid="\$uid" --regid="\$uid" --clear-groups --no-new-privs env \\
 			LD_LIBRARY_PATH=$T/lib STACKD_SOCKET=$T/stackd.sock "$T/bin/\$program" "\$@"
 	END
@@ -190,6 +195,7 @@ demo_shell()
 		     ${sudo}$T/monitor $FLOWSTAT_UID flowstat
 		     ${sudo}$T/monitor $MATCH_UID match $T/patterns
 		     ${sudo}$T/monitor $FIREWALL_UID firewall $T/rules       (port 8080 is dropped; it reads the file again when you change it)
+		     ${sudo}$T/monitor $FLOWSTAT_UID ./my-own                   (any program of yours; as $FIREWALL_UID it is inline)
 		   and what they watch: a bridge, and the connections of httpd:
 		     ${sudo}ip netns exec $NSC curl -o /dev/null $(web_url 100M)
 		     ${sudo}ip netns exec $NSC curl -H 'X-Note: attack at dawn' -o /dev/null $(web_url 1M)

@@ -116,6 +116,8 @@ by_run()
 	if "${NOBODY[@]}" test -x "$(real_program stackd)" -a -x "$BUILD/examples/extract"; then set -- "${NOBODY[@]}"; else set --; fi
 	"$@" env TMPDIR="$T/tmp" "$TOP/run" replay "$T/cap/whole.pcap" examples/extract --json >"$T/run.log" </dev/null || return
 	as_model whole.pcap run || return
+	"$@" env TMPDIR="$T/tmp" "$TOP/run" replay --inline "$T/cap/whole.pcap" examples/extract --json >"$T/held.log" </dev/null || return
+	as_model whole.pcap held || return
 	"$@" env TMPDIR="$T/tmp" "$TOP/run" replay "$T/cap/whole.pcap" sh -c 'exit 7' </dev/null || rc=$?
 	[ "$rc" = 7 ] && rmdir "$T/tmp"
 }

@@ -44,25 +44,26 @@ static void on_bad(void *arg, struct mon_lane *l)
 
 static void discard(struct nic *host[2]);
 
-static void setup_with(struct mon_conf *c)
+static void setup_mode(enum mon_port_mode mode)
 {
-	struct arena_conf a = { .size = 16 << 20, .log_bytes = 1 << 20, .flows = c->max_flows, .span_max = 64 };
+	struct mon_conf c = { .max_flows = 64, .idle_us = 300000000, .time_wait_us = 1000000, .pickup = true };
+	struct arena_conf a = { .size = 16 << 20, .log_bytes = 1 << 20, .flows = c.max_flows, .span_max = 64 };
 
 	ck_assert_int_eq(nic_mem_pair(left, 4096, 1500), 0);
 	ck_assert_int_eq(nic_mem_pair(right, 4096, 1500), 0);
-	c->ports = 2;
-	c->port[0].mode = c->port[1].mode = MON_PORT_BRIDGE;
-	c->port[0].nic = left[0];
-	c->port[1].nic = right[0];
-	c->port[0].peer = 1;
-	c->port[1].peer = 0;
-	c->order_done = on_order;
-	c->lane_bad = on_bad;
-	c->frag_entries = 16;
-	c->frag_timeout_us = 1000000;
-	c->seed = 42;
+	c.ports = 2;
+	c.port[0].mode = c.port[1].mode = mode;
+	c.port[0].nic = left[0];
+	c.port[1].nic = right[0];
+	c.port[0].peer = mode == MON_PORT_BRIDGE ? 1 : -1;
+	c.port[1].peer = mode == MON_PORT_BRIDGE ? 0 : -1;
+	c.order_done = on_order;
+	c.lane_bad = on_bad;
+	c.frag_entries = 16;
+	c.frag_timeout_us = 1000000;
+	c.seed = 42;
 	memset(&stats, 0, sizeof(stats));
-	mon = mon_create(c, &stats);
+	mon = mon_create(&c, &stats);
 	ck_assert_ptr_nonnull(mon);
 	for (unsigned i = 0; i < 2; i++) {
 		memset(&group[i], 0, sizeof(group[i]));
@@ -74,9 +75,17 @@ static void setup_with(struct mon_conf *c)
 
 static void setup(void)
 {
-	struct mon_conf c = { .max_flows = 64, .idle_us = 300000000, .time_wait_us = 1000000, .pickup = true };
+	setup_mode(MON_PORT_BRIDGE);
+}
 
-	setup_with(&c);
+static void setup_replay(void)
+{
+	setup_mode(MON_PORT_REPLAY);
+}
+
+static void setup_tap(void)
+{
+	setup_mode(MON_PORT_TAP);
 }
 
 static void teardown(void)
@@ -111,9 +120,10 @@ static void order(struct mon_order *o)
 	ck_assert_uint_eq(orders_back, before + 1);
 }
 
-static unsigned watcher_in(unsigned g, unsigned mode, unsigned ring_slots)
+static unsigned watcher_with(unsigned g, unsigned mode, unsigned ring_slots, bool lossless)
 {
 	struct mon_lane_conf c = {
+		.lossless = lossless,
 		.app = lanes + 1, .ring_slots = ring_slots, .cmd_slots = SLOTS, .edit_size = 65536, .wake_fd = -1, .group = &group[g],
 		.policy = { .inline_ok = mode != PASSIVE, .fail_drop = mode == DROP, .deadline_us = 5000, .hold_packets = 8,
 			    .hold_bytes = 1 << 20 },
@@ -128,6 +138,11 @@ static unsigned watcher_in(unsigned g, unsigned mode, unsigned ring_slots)
 	order(&add);
 	order(&share);
 	return i;
+}
+
+static unsigned watcher_in(unsigned g, unsigned mode, unsigned ring_slots)
+{
+	return watcher_with(g, mode, ring_slots, false);
 }
 
 static unsigned watcher(unsigned mode)
@@ -267,8 +282,7 @@ static void turn(void)
 	mon_flush(mon, now);
 }
 
-/* A segment onto the wire of its sender, and into the engine; the turn is not ended. */
-static void send_at(struct nic *host[2], struct tuple t, uint32_t seq, uint32_t ack, unsigned flags, const char *text)
+static struct pkt *segment(struct nic *host[2], struct tuple t, uint32_t seq, uint32_t ack, unsigned flags, const char *text)
 {
 	struct pkt *p = nic_alloc(host[1]);
 	uint32_t len = text != NULL ? (uint32_t)strlen(text) : 0;
@@ -295,8 +309,19 @@ static void send_at(struct nic *host[2], struct tuple t, uint32_t seq, uint32_t 
 	p->len = HDRS + len;
 	s.l3_len = (uint16_t)(IP + TCP + len);
 	mon_edit_csum(p, &s, true, true);
+	return p;
+}
+
+static void onto_wire(struct nic *host[2], struct pkt *p)
+{
 	ck_assert_uint_eq(nic_tx(host[1], 0, &p, 1, now), 1);
 	engine(host[0]);
+}
+
+/* A segment onto the wire of its sender, and into the engine; the turn is not ended. */
+static void send_at(struct nic *host[2], struct tuple t, uint32_t seq, uint32_t ack, unsigned flags, const char *text)
+{
+	onto_wire(host, segment(host, t, seq, ack, flags, text));
 }
 
 static void from_client(uint32_t seq, uint32_t ack, unsigned flags, const char *text)
@@ -667,6 +692,150 @@ START_TEST(a_packet_is_held_until_its_verdict)
 	arrives_text(right, "behind");
 	ck_assert_uint_eq(lane[w]->held, 0);
 	ck_assert_uint_eq(lane[w]->held_bytes, 0);
+	conservation();
+}
+END_TEST
+
+/* The text of the packet that a record is about. */
+static void told_text(const struct mon_event *e, const char *text)
+{
+	struct mon_reader r;
+	struct mon_pkt hdr;
+	uint8_t frame[2048];
+
+	ck_assert_int_eq(mon_reader_init(&r, group[0].mem.base, group[0].mem.size), 0);
+	ck_assert_int_eq(mon_read_pkt(&r, e->pkt, &hdr, frame, sizeof(frame)), 0);
+	ck_assert_uint_eq(hdr.text_len, strlen(text));
+	ck_assert_int_eq(memcmp(frame + hdr.text_off, text, strlen(text)), 0);
+}
+
+/* A packet of our own endpoint that is watched meanwhile is not the monitor's to keep. */
+START_TEST(a_watched_packet_behind_a_held_one_is_copied)
+{
+	unsigned fw = watcher(PASS), eye = watcher(PASSIVE);
+	struct pkt *p = segment(left, client, 101, 0, SEG_ACK, "watched"), look = *p;
+	struct mon_event e;
+
+	sock(fw, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(eye, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	e = want(fw, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	mon_watch(mon, &look, now);
+	memset(p->data, 0, p->len);
+	look = (struct pkt){ 0 };
+	nic_free(p);
+	verdict(fw, e.claim, MON_PASS);
+	arrives_text(right, "");
+	want(eye, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	e = want(eye, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	told_text(&e, "watched");
+	silence(right); /* it leaves by the stack's own hands */
+	conservation();
+}
+END_TEST
+
+/* The first or the rest of a datagram, cut behind its TCP header. */
+static void piece(struct nic *host[2], const struct pkt *whole, bool first)
+{
+	struct pkt *p = nic_alloc(host[1]);
+	struct mon_seg s = { .kind = MON_SEG_IP, .version = 4, .l3_off = ETH, .l4_off = ETH + IP };
+	uint32_t len = first ? 24 : whole->len - ETH - IP - 24;
+
+	memcpy(p->data, whole->data, ETH + IP);
+	memcpy(p->data + ETH + IP, whole->data + ETH + IP + (first ? 0 : 24), len);
+	p->len = ETH + IP + len;
+	put16(p->data + ETH + 2, (uint16_t)(IP + len));
+	put16(p->data + ETH + 6, first ? 0x2000 : 24 / 8);
+	mon_edit_csum(p, &s, true, false);
+	onto_wire(host, p);
+}
+
+/* On a port from which nothing goes on, too, an inline monitor is asked for whole datagrams. */
+START_TEST(fragments_of_a_replay_are_held_as_a_whole)
+{
+	unsigned w = watcher(PASS);
+	struct pkt *whole = segment(left, client, 101, 0, SEG_ACK, "in two pieces");
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	piece(left, whole, true);
+	piece(left, whole, false);
+	nic_free(whole);
+	nothing(w);
+	verdict(w, e.claim, MON_PASS);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	ck_assert_uint_ne(e.flags & MEVF_HELD, 0);
+	told_text(&e, "in two pieces");
+	verdict(w, e.claim, MON_PASS);
+	silence(right);
+	ck_assert_uint_eq(lane[w]->held, 0);
+	conservation();
+}
+END_TEST
+
+START_TEST(a_finished_replay_waits_for_verdicts)
+{
+	unsigned w = watcher(PASS), before;
+	struct mon_order finish = { .kind = MON_ORDER_FINISH, .times = 1 };
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN | MON_CONN_END, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	from_client(101, 0, SEG_ACK, "behind");
+	before = orders_back;
+	mon_order(mon, &finish, now);
+	mon_settle(mon, now);
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_uint_eq(orders_back, before);
+		e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+		nothing(w);
+		verdict(w, e.claim, MON_PASS);
+	}
+	mon_settle(mon, now);
+	want(w, MON_HK_SND, MON_CLI, MON_CONN_END);
+	want(w, MON_HK_SND, MON_SVR, MON_CONN_END);
+	ck_assert(take(w, &e));
+	ck_assert_uint_eq(e.op, MEV_DONE);
+	mon_settle(mon, now);
+	ck_assert_uint_eq(orders_back, before + 1);
+	conservation();
+}
+END_TEST
+
+/* The answer to a SYN that is still held would begin another flow. */
+START_TEST(a_replay_waits_for_each_verdict)
+{
+	unsigned w = watcher_with(0, PASS, SLOTS, _i != 0);
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	ck_assert_uint_eq(mon_can_take(mon), 1);
+	from_client(100, 0, SEG_SYN, NULL);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	ck_assert_uint_eq(mon_can_take(mon), 0);
+	verdict(w, e.claim, MON_PASS);
+	ck_assert_uint_eq(mon_can_take(mon), 1);
+	from_server(500, 101, SEG_SYN | SEG_ACK, NULL);
+	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS);
+	ck_assert_uint_eq(stats.n[CNT_MON_FLOWS], 1);
+}
+END_TEST
+
+/* What a tap has seen has passed. */
+START_TEST(a_tap_holds_nothing)
+{
+	unsigned w = watcher(PASS);
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(100, 0, SEG_SYN, NULL);
+	from_server(500, 101, SEG_SYN | SEG_ACK, NULL);
+	ck_assert_uint_eq(want(w, MON_HK_SND, MON_CLI, MON_PKT_IN).flags & MEVF_HELD, 0);
+	ck_assert_uint_eq(want(w, MON_HK_SND, MON_SVR, MON_PKT_IN).flags & MEVF_HELD, 0);
+	ck_assert_uint_eq(stats.n[CNT_MON_FLOWS], 1);
+	ck_assert_uint_eq(lane[w]->held, 0);
 	conservation();
 }
 END_TEST
@@ -1084,6 +1253,17 @@ int main(void)
 	tcase_add_test(t, inserted_bytes_move_the_rest_of_the_flow);
 	tcase_add_test(t, a_segment_that_outgrows_the_mtu_leaves_as_two);
 	tcase_add_test(t, a_reset_ends_both_sides);
+	tcase_add_test(t, a_watched_packet_behind_a_held_one_is_copied);
+	suite_add_tcase(s, t);
+	t = tcase_create("replay");
+	tcase_add_checked_fixture(t, setup_replay, teardown);
+	tcase_add_test(t, fragments_of_a_replay_are_held_as_a_whole);
+	tcase_add_test(t, a_finished_replay_waits_for_verdicts);
+	tcase_add_loop_test(t, a_replay_waits_for_each_verdict, 0, 2);
+	suite_add_tcase(s, t);
+	t = tcase_create("tap");
+	tcase_add_checked_fixture(t, setup_tap, teardown);
+	tcase_add_test(t, a_tap_holds_nothing);
 	suite_add_tcase(s, t);
 	t = tcase_create("authority");
 	tcase_add_checked_fixture(t, setup, teardown);
