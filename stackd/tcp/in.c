@@ -14,6 +14,7 @@ enum verdict { GO_ON, DROP };
 static void in_one(struct tcp *tcp, struct pkt *p);
 static struct tcp_conn *conn_of(struct tcp *tcp, const struct pkt *p);
 static void in_time_wait(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
+static bool time_wait_reuse(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static bool plain(const struct tcp_conn *c, const struct seg_in *s);
 static void in_established(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static void in_steps(struct tcp *tcp, struct tcp_conn *c, struct seg_in *s);
@@ -50,8 +51,7 @@ static void in_one(struct tcp *tcp, struct pkt *p)
 	};
 	struct tcp_conn *c;
 
-	if (!seg_parse(p->data + p->tcp.opt_off, p->tcp.opt_len, &s.opts) || (p->flags & PKT_MCAST) != 0 ||
-	    (s.flags & (SEG_SYN | SEG_FIN)) == (SEG_SYN | SEG_FIN)) {
+	if (!seg_parse(p->data + p->tcp.opt_off, p->tcp.opt_len, &s.opts) || (p->flags & PKT_MCAST) != 0) {
 		COUNT(tcp->stats, TCP_BAD);
 		return;
 	}
@@ -131,6 +131,8 @@ static __attribute__((noinline)) void in_steps(struct tcp *tcp, struct tcp_conn 
 		return;
 	if (check_ack(tcp, c, s) == DROP) /* fifth */
 		return;
+	if (s->cut)
+		conn_mark(tcp, c, TODO_ACK);
 	note_timestamp(tcp, c, s); /* not from one whose ACK was a guess */
 	c->heard_us = tcp->now_us;
 	note_urgent(tcp, c, s);  /* sixth */
@@ -148,6 +150,8 @@ static enum verdict check_syn_again(struct tcp *tcp, struct tcp_conn *c, struct 
 		conn_mark(tcp, c, TODO_SYN);
 		return DROP;
 	}
+	if ((c->flags & CONN_ACTIVE) == 0)
+		return GO_ON; /* nothing of ours has crossed it */
 	s->flags &= (uint8_t)~SEG_SYN;
 	s->seq++;
 	return GO_ON;
@@ -178,10 +182,10 @@ static enum verdict check_seq(struct tcp *tcp, struct tcp_conn *c, struct seg_in
 {
 	uint32_t syn = (s->flags & SEG_SYN) != 0, fin = (s->flags & SEG_FIN) != 0;
 	uint32_t end = s->seq + s->len + syn + fin, wnd = seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
-	bool good;
+	bool good, rst = (s->flags & SEG_RST) != 0;
 
-	if (end == s->seq) /* seq == right edge: what a peer sends that has filled our window */
-		good = seq_ge(s->seq, c->rcv_nxt) && s->seq - c->rcv_nxt <= wnd;
+	if (end == s->seq) /* seq == right edge: what a peer sends that has filled our window; but no RST (RFC 5961, 3.2) */
+		good = seq_ge(s->seq, c->rcv_nxt) && s->seq - c->rcv_nxt < wnd + (!rst || wnd == 0);
 	else if (wnd == 0)
 		good = s->seq == c->rcv_nxt; /* "special allowance ... valid ACKs, URGs, and RSTs" */
 	else
@@ -193,17 +197,17 @@ static enum verdict check_seq(struct tcp *tcp, struct tcp_conn *c, struct seg_in
 		} else {
 			COUNT(tcp->stats, TCP_OUT_OF_WINDOW);
 		}
-		if ((s->flags & SEG_RST) == 0)
+		if (!rst)
 			answer(tcp, c, s);
 		return DROP;
 	}
-	if (syn != 0 || (s->flags & SEG_RST) != 0)
+	if (syn != 0 || rst)
 		return GO_ON;
 	if (s->len + fin > 0 && seq_gt(end, c->rcv_nxt + wnd)) {
 		s->flags &= (uint8_t)~SEG_FIN;
 		s->len = s->len <= c->rcv_nxt + wnd - s->seq ? s->len : c->rcv_nxt + wnd - s->seq;
+		s->cut = true;
 		COUNT(tcp->stats, TCP_OUT_OF_WINDOW);
-		conn_mark(tcp, c, TODO_ACK);
 	}
 	if (seq_lt(s->seq, c->rcv_nxt)) {
 		uint32_t old = c->rcv_nxt - s->seq;
@@ -213,7 +217,7 @@ static enum verdict check_seq(struct tcp *tcp, struct tcp_conn *c, struct seg_in
 		s->seq += old;
 		s->text += old;
 		s->len -= old;
-		conn_mark(tcp, c, TODO_ACK);
+		s->cut = true;
 	}
 	return GO_ON;
 }
@@ -251,7 +255,10 @@ static enum verdict check_syn(struct tcp *tcp, struct tcp_conn *c, const struct 
 {
 	if ((s->flags & SEG_SYN) == 0)
 		return GO_ON;
-	in_challenge(tcp, c);
+	if (c->state == TCP_SYN_RCVD && (c->flags & CONN_ACTIVE) == 0)
+		conn_end(tcp, c, 0); /* back to LISTEN: the peer has begun anew */
+	else
+		in_challenge(tcp, c);
 	return DROP;
 }
 
@@ -285,39 +292,49 @@ static void note_urgent(struct tcp *tcp, struct tcp_conn *c, const struct seg_in
 	}
 }
 
-/* RFC 9293 3.10.7.4 in TIME-WAIT; RFC 1337: a RST does not end it; RFC 6191 and RFC 1122 4.2.2.13: a new SYN may. */
+/* RFC 9293 3.10.7.4 in TIME-WAIT; RFC 1337: a RST does not end it. */
 static void in_time_wait(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 {
-	struct tuple t = { c->local, c->peer, c->lport, c->pport };
-	struct listener *l;
+	bool next = seq_ge(s->seq, c->rcv_nxt) && (s->seq == c->rcv_nxt || seq_lt(s->seq, c->rcv_adv));
 
 	if ((s->flags & SEG_RST) != 0)
 		return;
-	if ((s->flags & (SEG_SYN | SEG_ACK)) == SEG_SYN) {
-		bool stamps = (c->flags & CONN_TS) != 0 && (s->opts.has & SEG_HAS_TS) != 0;
-		bool newer = (stamps && seq_gt(s->opts.ts_val, c->ts_recent)) || seq_gt(s->seq, c->rcv_nxt);
-
-		l = open_listener(tcp, &t);
-		if (newer && l != NULL && (!stamps || seq_ge(s->opts.ts_val, c->ts_recent)) &&
-		    l->lane[tcp->engine].waiting < l->backlog && l->lane[tcp->engine].owner->conns <
-		    l->lane[tcp->engine].owner->conns_max) {
-			uint32_t iss = c->snd_max + 65537; /* above all that the last incarnation used */
-
-			COUNT(tcp->stats, TCP_TW_REUSED);
-			conn_end(tcp, c, 0);
-			open_passive(tcp, l, s, &t, iss + (iss == 0));
-			return;
-		}
-		in_challenge(tcp, c);
+	if ((s->flags & SEG_SYN) != 0) {
+		if (!time_wait_reuse(tcp, c, s))
+			in_challenge(tcp, c);
 		return;
 	}
+	if (check_paws(tcp, c, s) == DROP)
+		return;
 	if ((s->flags & SEG_FIN) != 0 && s->seq + s->len + 1 == c->rcv_nxt) {
 		timer_time_wait(tcp, c); /* the FIN again: our last ACK was lost */
 		conn_mark(tcp, c, TODO_ACK);
 		return;
 	}
+	if ((s->flags & SEG_ACK) == 0 && next)
+		return;
 	if (s->len > 0 || s->seq != c->rcv_nxt)
 		answer(tcp, c, s);
+}
+
+/* RFC 6191 and RFC 1122 4.2.2.13: a new SYN may take its place. */
+static bool time_wait_reuse(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
+{
+	struct tuple t = { c->local, c->peer, c->lport, c->pport };
+	bool stamps = (c->flags & CONN_TS) != 0 && (s->opts.has & SEG_HAS_TS) != 0;
+	bool newer = (stamps && seq_gt(s->opts.ts_val, c->ts_recent)) || seq_gt(s->seq, c->rcv_nxt);
+	struct listener *l = open_listener(tcp, &t);
+	uint32_t iss = c->snd_max + 65537; /* above all that the last incarnation used */
+
+	if ((s->flags & (SEG_ACK | SEG_FIN)) != 0 || l == NULL || !newer || (stamps && seq_lt(s->opts.ts_val, c->ts_recent)))
+		return false;
+	if (l->lane[tcp->engine].waiting >= l->backlog ||
+	    l->lane[tcp->engine].owner->conns >= l->lane[tcp->engine].owner->conns_max)
+		return false;
+	COUNT(tcp->stats, TCP_TW_REUSED);
+	conn_end(tcp, c, 0);
+	open_passive(tcp, l, s, &t, iss + (iss == 0));
+	return true;
 }
 
 /* An acknowledgement for a segment that was not acceptable.  Those without text are limited, so that two confused ends do not

@@ -39,7 +39,9 @@ void open_listen(struct tcp *tcp, const struct seg_in *s)
 		in_segment(tcp, c, &again);
 		return;
 	}
-	if ((s->flags & SEG_SYN) != 0)
+	if ((s->flags & (SEG_SYN | SEG_FIN)) == (SEG_SYN | SEG_FIN))
+		COUNT(tcp->stats, TCP_BAD); /* nobody who means well begins like that */
+	else if ((s->flags & SEG_SYN) != 0)
 		listen_syn(tcp, l, s, &t);
 }
 

@@ -74,6 +74,7 @@ struct seg_in {
 	uint32_t seq, ack;
 	uint32_t wnd; /* scaled */
 	uint8_t flags;
+	bool cut; /* some of it lay outside the window: acknowledge at once */
 	const uint8_t *text;
 	uint32_t len;
 	struct seg_opts opts;

@@ -304,6 +304,12 @@ static void segment(void)
 		t.ack = near(rnd(2) != 0 ? c->snd_max : c->snd_una);
 		if (c->state == TCP_SYN_SENT && rnd(2) != 0)
 			t.flags = S | A;
+		if (c->state >= TCP_FIN_WAIT_1 && rnd(4) == 0) { /* an honest peer, or the end is seldom reached */
+			t.seq = c->rcv_nxt;
+			t.ack = c->snd_max;
+			t.flags = rnd(2) != 0 ? A : F | A;
+			len = 0;
+		}
 	} else {
 		t.seq = rnd(1000000);
 		t.ack = rnd(1000000);

@@ -67,6 +67,15 @@ static const struct {
 	{ "ECONNABORTED", ECONNABORTED },
 };
 
+static const char *show_result(int64_t v, char *text, size_t size)
+{
+	snprintf(text, size, "%lld", (long long)v);
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		if (v == -errors[i].err)
+			return errors[i].name;
+	return text;
+}
+
 bool call(struct run *r, struct end *e, struct cursor *c)
 {
 	char name[32];
@@ -78,18 +87,11 @@ bool call(struct run *r, struct end *e, struct cursor *c)
 		if (!calls[i].fn(r, e, c, &got))
 			return r->failed ? false : wrong(r, "%s: not understood: %s", calls[i].name, c->at);
 		run_settle(r);
+		r->called = true;
+		snprintf(r->returned, sizeof(r->returned), "%s", show_result(got, name, sizeof(name)));
 		return result(r, c, got);
 	}
 	return wrong(r, "no such call: %s", take_name(c, name, sizeof(name)) ? name : c->at);
-}
-
-static const char *show_result(int64_t v, char *text, size_t size)
-{
-	snprintf(text, size, "%lld", (long long)v);
-	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
-		if (v == -errors[i].err)
-			return errors[i].name;
-	return text;
 }
 
 /* "= 100", "= EPIPE", "> 5"; without any, the call must succeed. */

@@ -12,3 +12,10 @@ tests_trace_traces_LDADD = libtcptrace.la
 
 # one folder a topic
 EXTRA_DIST += tests/trace/README tests/trace/include tests/trace/handshake tests/trace/rto
+
+check_PROGRAMS += tests/trace/matrix
+TESTS += tests/trace/matrix
+EXTRA_DIST += tests/trace/matrix.txt
+tests_trace_matrix_SOURCES = tests/trace/matrix.c $(trace_harness)
+tests_trace_matrix_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
+tests_trace_matrix_LDADD = libtcptrace.la

@@ -46,7 +46,7 @@ struct end {
 
 struct run {
 	struct host h;
-	bool started, failed, finished;
+	bool started, failed;
 	struct tcp_conf conf;
 	struct end end[ENDS];
 	uint64_t start_us;
@@ -57,6 +57,8 @@ struct run {
 	unsigned line;
 	const char *text;
 	char why[1024];    /* what differed */
+	bool called;       /* a call has returned ... */
+	char returned[32]; /* ... this */
 };
 
 /* The rest of a line. */
