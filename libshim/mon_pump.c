@@ -85,6 +85,11 @@ struct shim_mon *mon_inside(mctx_t mctx)
 	return here != NULL && (mctx_t)here->c == mctx && here->in_round && shim_alive(here->c) ? here : NULL;
 }
 
+int mon_core(uint32_t engine)
+{
+	return here != NULL && here->c->home == engine ? here->c->cpu : -1;
+}
+
 struct shim_mon *mon_enter(mctx_t mctx)
 {
 	struct shim_mon *mon = mon_inside(mctx);

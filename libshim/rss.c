@@ -52,15 +52,19 @@ uint32_t GetRSSHash(in_addr_t sip, in_addr_t dip, in_port_t sp, in_port_t dp)
 int GetRSSCPUCore(in_addr_t sip, in_addr_t dip, in_port_t sp, in_port_t dp, int num_queues)
 {
 	uint32_t hash = GetRSSHash(sip, dip, sp, dp);
-	int engine = -1;
+	int engine = -1, engines, core;
 
 	pthread_mutex_lock(&lock);
-	if (known.engines > 0)
+	engines = (int)known.engines;
+	if (engines > 0)
 		engine = known.reta[hash % SHM_RETA_SIZE];
 	pthread_mutex_unlock(&lock);
 	if (engine < 0)
 		errno = ENOTCONN;
-	return engine < 0 || num_queues <= 0 ? engine : engine % num_queues;
+	if (engine < 0 || num_queues <= 0)
+		return engine;
+	core = num_queues > engines ? mon_core((uint32_t)engine) : -1; /* more cores than engines: several are right */
+	return core >= 0 && core < num_queues ? core : engine % num_queues;
 }
 
 void rss_learn(const struct ctl_welcome *w)

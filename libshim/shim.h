@@ -409,6 +409,7 @@ void mon_take_lane(struct shim_ctx *c, struct ctl_msg *m);
 void mon_lost(struct shim_ctx *c);
 /* The context is being destroyed.  True: from within a callback; the callback thread does the rest when the callback has returned. */
 bool mon_leaves(struct shim_ctx *c);
+int mon_core(uint32_t engine); /* in a callback of a context with that home: its cpu; else -1.  Without the lock */
 /* End the callback thread and wait for it.  Without the lock. */
 void mon_stop(struct shim_ctx *c);
 void mon_free(struct shim_ctx *c);

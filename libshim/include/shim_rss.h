@@ -17,6 +17,8 @@ extern "C" {
 
 /* Addresses and ports in network order.  num_queues: 0 for the engine's number, else modulo this. */
 int GetRSSCPUCore(in_addr_t sip, in_addr_t dip, in_port_t sp, in_port_t dp, int num_queues);
+/* Some programs give a sixth argument, about the byte order of a card: it says nothing here. */
+#define GetRSSCPUCore(sip, dip, sp, dp, queues, ...) GetRSSCPUCore(sip, dip, sp, dp, queues)
 uint32_t GetRSSHash(in_addr_t sip, in_addr_t dip, in_port_t sp, in_port_t dp);
 
 #ifdef __cplusplus

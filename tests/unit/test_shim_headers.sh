@@ -55,7 +55,7 @@ int serve(mctx_t mctx)
 		mtcp_close(mctx, s);
 	mtcp_init_rss(mctx, INADDR_ANY, 1, a.sin_addr.s_addr, a.sin_port);
 	return (int)mtcp_read(mctx, s, buf, sizeof(buf)) + mctx->cpu +
-	       GetRSSCPUCore(1, 2, 3, 4, conf.num_cores) + (int)sizeof(UNUSED(ep), INPORT_ANY);
+	       GetRSSCPUCore(1, 2, 3, 4, conf.num_cores) + GetRSSCPUCore(1, 2, 3, 4, conf.num_cores, 0) + (int)sizeof(UNUSED(ep), INPORT_ANY);
 }
 END
 cat >"$t/mos.c" <<'END'
@@ -107,6 +107,7 @@ int watch(mctx_t m)
 		tcph = NULL;
 	(void)tcph;
 	mtcp_getpeername(m, s, (struct sockaddr *)a, &len, MOS_SIDE_BOTH);
+	assert(GetRSSCPUCore(1, 2, 3, 4, 5, 0) == GetRSSCPUCore(1, 2, 3, 4, 5));
 	return state == TCP_ESTABLISHED || TCP_CLOSED != 0 || TCP_TIME_WAIT != 10 ? GetNumCPUs() : m->cpu;
 }
 END

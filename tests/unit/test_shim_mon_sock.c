@@ -311,7 +311,7 @@ static struct sockaddr_in v4(const char *ip, uint16_t port)
 
 static void asks_names(int sock, int side, event_t event)
 {
-	struct sockaddr_in a[2], cli = v4("10.0.0.2", 1000), svr = v4("10.0.0.1", 80);
+	struct sockaddr_in a[2], many[4], cli = v4("10.0.0.2", 1000), svr = v4("10.0.0.1", 80);
 	struct sockaddr_storage big[2];
 	socklen_t len = sizeof(a[0]);
 
@@ -329,6 +329,12 @@ static void asks_names(int sock, int side, event_t event)
 	len = sizeof(big);
 	ck_assert_int_eq(mtcp_getpeername(m, sock, (struct sockaddr *)big, &len, MOS_SIDE_BOTH), 0);
 	ck_assert_mem_eq(&big[1], &svr, sizeof(svr));
+	memset(many, 0xaa, sizeof(many)); /* twice the size of an array of two: no more than the two is written */
+	len = 2 * sizeof(a);
+	ck_assert_int_eq(mtcp_getpeername(m, sock, (struct sockaddr *)many, &len, MOS_SIDE_CLI), 0);
+	ck_assert_mem_eq(&many[0], &cli, sizeof(cli));
+	ck_assert_mem_eq(&many[1], &svr, sizeof(svr));
+	ck_assert_mem_eq(&many[2], &many[3], sizeof(many[2]));
 	len = 15;
 	FAILS(mtcp_getpeername(m, sock, (struct sockaddr *)a, &len, MOS_SIDE_CLI), EINVAL);
 	len = 20;
