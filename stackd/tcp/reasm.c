@@ -31,7 +31,7 @@ int reasm_add(struct reasm *r, uint64_t from, uint64_t to, unsigned max)
 		to = r->range[i + n - 1].to;
 	r->range[i].to = to;
 	cut(r, i + 1, n - 1);
-	r->last = (uint16_t)i;
+	r->range[i].turn = ++r->turn;
 	return 0;
 }
 
@@ -45,7 +45,6 @@ uint64_t reasm_take(struct reasm *r, uint64_t end)
 		n++;
 	}
 	cut(r, 0, n);
-	r->last = r->last >= n ? (uint16_t)(r->last - n) : 0;
 	if (r->count == 0)
 		reasm_clear(r);
 	return end;
@@ -66,6 +65,21 @@ uint64_t reasm_hole(const struct reasm *r, uint64_t off, uint64_t *to)
 		off = r->range[i++].to;
 	*to = i < r->count ? r->range[i].from : UINT64_MAX;
 	return off;
+}
+
+const struct reasm_range *reasm_grown_before(const struct reasm *r, const struct reasm_range *than)
+{
+	const struct reasm_range *best = NULL;
+
+	for (unsigned i = 0; i < r->count; i++) {
+		uint16_t age = (uint16_t)(r->turn - r->range[i].turn);
+
+		if (than != NULL && age <= (uint16_t)(r->turn - than->turn))
+			continue;
+		if (best == NULL || age < (uint16_t)(r->turn - best->turn))
+			best = &r->range[i];
+	}
+	return best;
 }
 
 uint64_t reasm_bytes(const struct reasm *r, uint64_t from, uint64_t to)
@@ -119,9 +133,9 @@ static int insert(struct reasm *r, unsigned i, uint64_t from, uint64_t to, unsig
 		r->cap = cap > UINT16_MAX ? UINT16_MAX : (uint16_t)cap;
 	}
 	memmove(r->range + i + 1, r->range + i, (r->count - i) * sizeof(*r->range));
-	r->range[i] = (struct reasm_range){ from, to };
+	r->range[i] = (struct reasm_range){ .from = from, .to = to };
 	r->count++;
-	r->last = (uint16_t)i;
+	r->range[i].turn = ++r->turn;
 	return 0;
 }
 

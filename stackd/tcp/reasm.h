@@ -14,12 +14,13 @@
 
 struct reasm_range {
 	uint64_t from, to; /* stream offsets, [from, to) */
+	uint16_t turn;     /* of reasm.turn, when it grew */
 };
 
 struct reasm {
 	struct reasm_range *range; /* NULL while there are none */
 	uint16_t count, cap;
-	uint16_t last; /* index of the range that grew last, for the first SACK block (RFC 2018, section 4) */
+	uint16_t turn; /* counts what was added, modulo 2^16 */
 };
 
 /* All zero is an empty one. */
@@ -35,6 +36,9 @@ bool reasm_has(const struct reasm *r, uint64_t from, uint64_t to);
 
 /* The first offset at or after `off` that is not there; *to: where the next range begins, UINT64_MAX: never. */
 uint64_t reasm_hole(const struct reasm *r, uint64_t off, uint64_t *to);
+
+/* The range that grew last before `than` did, of all where that is NULL: the order of SACK blocks (RFC 2018, section 4).  NULL: none. */
+const struct reasm_range *reasm_grown_before(const struct reasm *r, const struct reasm_range *than);
 
 /* Bytes noted in [from, to). */
 uint64_t reasm_bytes(const struct reasm *r, uint64_t from, uint64_t to);

@@ -6,7 +6,8 @@
 
 static bool is_dsack(const struct seg_in *s);
 static void put(struct seg_opts *o, uint32_t from, uint32_t to);
-static unsigned range_of(const struct tcp_conn *c);
+static void put_range(const struct tcp_conn *c, struct seg_opts *o, const struct reasm_range *r);
+static const struct reasm_range *range_of(const struct tcp_conn *c);
 
 void sack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, struct flight_news *n)
 {
@@ -57,22 +58,21 @@ void sack_duplicate(struct tcp *tcp, struct tcp_conn *c, uint32_t from, uint32_t
 	c->dsack_to = to;
 }
 
-/* RFC 2018, section 4: first the block that grew last, then others; before them what was received twice, followed by the block that
- * holds it (RFC 2883, 4). */
+/* RFC 2018, section 4: first the block that grew last, then those that were told before it; before them what was received twice,
+ * followed by the block that holds it (RFC 2883, 4). */
 void sack_options(const struct tcp_conn *c, struct seg_opts *o, unsigned most)
 {
-	unsigned i = c->ooo.last, left;
+	const struct reasm_range *holder = NULL, *r = NULL;
 
 	if (c->dsack_from != c->dsack_to && most > 0) {
 		put(o, c->dsack_from, c->dsack_to);
-		i = range_of(c);
+		holder = range_of(c);
+		if (holder != NULL && o->sacks < most)
+			put_range(c, o, holder);
 	}
-	left = most - o->sacks;
-	for (unsigned n = 0; n < c->ooo.count && n < left; n++) {
-		const struct reasm_range *r = &c->ooo.range[(i + n) % c->ooo.count];
-
-		put(o, c->irs + 1 + (uint32_t)r->from, c->irs + 1 + (uint32_t)r->to);
-	}
+	while (o->sacks < most && (r = reasm_grown_before(&c->ooo, r)) != NULL)
+		if (r != holder)
+			put_range(c, o, r);
 }
 
 /* Blocks that fit beside `room` bytes of payload less than a full segment. */
@@ -90,12 +90,17 @@ static void put(struct seg_opts *o, uint32_t from, uint32_t to)
 	o->sack[o->sacks++] = (struct seg_sack){ from, to };
 }
 
-static unsigned range_of(const struct tcp_conn *c)
+static void put_range(const struct tcp_conn *c, struct seg_opts *o, const struct reasm_range *r)
+{
+	put(o, c->irs + 1 + (uint32_t)r->from, c->irs + 1 + (uint32_t)r->to);
+}
+
+static const struct reasm_range *range_of(const struct tcp_conn *c)
 {
 	uint64_t from = conn_rx_off(c, c->dsack_from);
 
 	for (unsigned i = 0; i < c->ooo.count; i++)
 		if (from >= c->ooo.range[i].from && from < c->ooo.range[i].to)
-			return i;
-	return c->ooo.last;
+			return &c->ooo.range[i];
+	return NULL;
 }

@@ -114,6 +114,7 @@ bool run_line(struct run *r, const char *file, unsigned line, const char *text)
 {
 	struct cursor c = { text };
 	struct end *e = &r->end[1];
+	const char *what;
 
 	r->file = file;
 	r->line = line;
@@ -128,19 +129,51 @@ bool run_line(struct run *r, const char *file, unsigned line, const char *text)
 		e = &r->end[c.at[1] - '0'];
 		c.at += 2;
 	}
+	what = c.at;
 	if (!perform(r, e, &c))
 		return false;
+	if (r->record)
+		run_tell(r, r->clock_us, e, what);
 	return at_end(&c) ? true : wrong(r, "not understood: %s", c.at);
+}
+
+/* A line as it should stand behind those that were printed. */
+void run_tell(struct run *r, uint64_t at_us, const struct end *e, const char *what)
+{
+	uint64_t us = at_us > r->told_us ? at_us - r->told_us : 0;
+	char text[32];
+
+	snprintf(text, sizeof(text), "+%.6f", (double)us / 1e6);
+	for (size_t n = strlen(text); text[n - 1] == '0' || text[n - 1] == '.'; n = strlen(text)) {
+		bool dot = text[n - 1] == '.';
+
+		text[n - 1] = '\0';
+		if (dot)
+			break;
+	}
+	printf("%s\t", text[1] == '0' && text[2] == '.' ? (text[1] = '+', text + 1) : text);
+	if (e != &r->end[1])
+		printf("c%u ", (unsigned)(e - r->end));
+	printf("%s\n", what + strspn(what, " \t"));
+	r->told_us = at_us;
 }
 
 static bool perform(struct run *r, struct end *e, struct cursor *c)
 {
 	if (take_char(c, '>'))
 		return wire_expect(r, e, c);
-	if (!run_wait(r) || !wire_silent(r))
-		return false;
-	if (take_char(c, '<'))
-		return wire_inject(r, e, c, take_char(c, '&'));
+	if (!r->burst) {
+		do {
+			run_wait(r);
+		} while (r->record && r->h.net.head != NULL && wire_silent(r));
+		if (!wire_silent(r))
+			return false;
+	}
+	r->burst = false;
+	if (take_char(c, '<')) {
+		r->burst = *c->at == '&' && take_char(c, '&');
+		return wire_inject(r, e, c, r->burst);
+	}
 	if (word(c, "nothing"))
 		return true;
 	return call(r, e, c);
@@ -194,7 +227,7 @@ static bool take_time(struct cursor *c, uint64_t *us)
 }
 
 /* The clock goes on to the time of this line, unless something is sent before. */
-bool run_wait(struct run *r)
+void run_wait(struct run *r)
 {
 	uint64_t end = r->start_us + r->to_us, next;
 
@@ -205,12 +238,11 @@ bool run_wait(struct run *r)
 		run_settle(r);
 	}
 	if (r->h.net.head != NULL)
-		return true;
+		return;
 	if (end > r->h.now_us)
 		r->h.now_us = end;
 	r->clock_us = r->to_us;
 	run_settle(r);
-	return true;
 }
 
 /* --- Words ------------------------------------------------------------------------------------------------------------ */

@@ -52,11 +52,13 @@ struct run {
 	uint64_t start_us;
 	uint64_t clock_us; /* of the last event, from the start */
 	uint64_t from_us, to_us; /* when the event of this line may happen */
-	bool any_time;
+	bool any_time, burst; /* burst: the segment before waits for this one */
 	const char *file;  /* of the line that is performed */
 	unsigned line;
 	const char *text;
 	char why[1024];    /* what differed */
+	bool record;       /* print the script, with what is sent where no line expects anything */
+	uint64_t told_us;  /* time of the last line that was printed */
 	bool called;       /* a call has returned ... */
 	char returned[32]; /* ... this */
 };
@@ -85,7 +87,8 @@ void run_begin(struct run *r);
 void run_end(struct run *r); /* also checks that nothing was sent unseen and that all came back */
 bool run_line(struct run *r, const char *file, unsigned line, const char *text); /* false: failed; r->why */
 bool run_start(struct run *r); /* the engine, with the options so far */
-bool run_wait(struct run *r);  /* until the time of this line; nothing may be sent before */
+void run_wait(struct run *r);  /* until the time of this line, or until something is sent */
+void run_tell(struct run *r, uint64_t at_us, const struct end *e, const char *what); /* prints it */
 uint64_t run_now(const struct run *r);
 void run_settle(struct run *r);
 bool wrong(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* always false */

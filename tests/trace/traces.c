@@ -3,7 +3,9 @@
  * Performs scripts: those that are named, or every one below tests/trace.  Each file runs in a process of its own, so that
  * one that brings the engine down does not hide the others.
  *
- *   tests/trace/traces [-v] [FILE|FOLDER...]
+ *   tests/trace/traces [-v] [-r] [FILE|FOLDER...]
+ *
+ * -v names the cases that pass; -r helps to write one: it prints the script with all that was sent and not expected.
  */
 #include "tests/trace/trace.h"
 
@@ -15,7 +17,7 @@
 
 enum { LINE_MAX_ = 512, FILE_S = 60 };
 
-static bool verbose;
+static bool verbose, record;
 static unsigned cases, files, failures;
 
 static FILE *open_include(const char *by, const char *name, char *path, size_t size)
@@ -38,13 +40,18 @@ static bool include(struct run *r, const char *path, unsigned line, const char *
 	char other[1024];
 	unsigned done = 0;
 	FILE *f = depth < INCLUDES ? open_include(path, name, other, sizeof(other)) : NULL;
-	bool good;
+	bool good, told = r->record;
 
 	r->file = path;
 	r->line = line;
 	if (f == NULL)
 		return wrong(r, "cannot include %s", name);
+	if (told)
+		printf("include %s\n", name);
+	r->record = false;
 	good = perform_file(r, f, other, depth + 1, &done);
+	r->record = told;
+	r->told_us = r->clock_us;
 	fclose(f);
 	return good;
 }
@@ -76,10 +83,15 @@ static bool perform_file(struct run *r, FILE *f, const char *path, unsigned dept
 				++*done;
 			}
 			run_begin(r);
+			r->record = record;
 			any = true;
+			if (record)
+				puts(text);
 			snprintf(name, sizeof(name), "%s", c.at + strspn(c.at, " \t"));
 			continue;
 		}
+		if (record && depth == 0 && (at_end(&c) || strncmp(text, "option", 6) == 0))
+			puts(text);
 		any = any || !at_end(&c);
 		if (r->failed)
 			continue;
@@ -107,6 +119,7 @@ static int run_file(const char *path, int fd)
 	}
 	alarm(FILE_S);
 	run_begin(&r);
+	r.record = record;
 	good = perform_file(&r, f, path, 0, &done);
 	fclose(f);
 	fflush(stdout);
@@ -171,9 +184,9 @@ int main(int argc, char **argv)
 	char path[1024];
 	int i = 1;
 
-	if (i < argc && strcmp(argv[i], "-v") == 0) {
-		verbose = true;
-		i++;
+	for (; i < argc && argv[i][0] == '-'; i++) {
+		verbose = verbose || argv[i][1] == 'v';
+		record = record || argv[i][1] == 'r';
 	}
 	if (i == argc) {
 		snprintf(path, sizeof(path), "%s/tests/trace", top != NULL ? top : ".");

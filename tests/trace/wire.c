@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+static bool record(struct run *r, struct end *e, struct pkt *p);
 static bool compare(struct run *r, struct end *e, const struct wanted *w, const struct pkt *p);
 static bool compare_options(struct run *r, struct end *e, const struct wanted *w, const struct pkt *p);
 static bool compare_text(struct run *r, const struct end *e, const struct pkt *p);
@@ -74,10 +75,26 @@ bool wire_silent(struct run *r)
 		return true;
 	if (wire_end(r, p) != NULL)
 		wire_seen(r, wire_end(r, p), p);
+	if (r->record)
+		return record(r, wire_end(r, p), p);
 	segment_show(r, wire_end(r, p), p, got, sizeof(got));
 	at = (double)(p->when_us - r->start_us) / 1e6;
 	nic_free(p);
 	return wrong(r, "sent at %.6f, expected by no line:\n\t%s", at, got);
+}
+
+static bool record(struct run *r, struct end *e, struct pkt *p)
+{
+	char got[512];
+
+	if (!e->ts_known && e->last_ts != 0) {
+		e->ts_known = true;
+		e->ts_base = e->last_ts;
+	}
+	segment_show(r, e, p, got, sizeof(got));
+	run_tell(r, p->when_us - r->start_us, e, strchr(got, '>'));
+	nic_free(p);
+	return wire_silent(r);
 }
 
 struct end *wire_end(struct run *r, const struct pkt *p)

@@ -17,7 +17,7 @@ START_TEST(test_merges)
 	ck_assert_int_eq(reasm_add(&r, 40, 50, 8), 0);
 	ck_assert_int_eq(reasm_add(&r, 10, 10, 8), 0);
 	ck_assert_uint_eq(r.count, 2);
-	ck_assert_uint_eq(r.last, 1);
+	ck_assert_ptr_eq(reasm_grown_before(&r, NULL), &r.range[1]);
 	ck_assert_uint_eq(reasm_hole(&r, 25, &to), 30);
 	ck_assert_uint_eq(to, 40);
 	ck_assert_int_eq(reasm_add(&r, 30, 40, 8), 0); /* exactly between */
