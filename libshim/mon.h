@@ -143,6 +143,7 @@ struct mon_act {
 	uint16_t mask[MON_HOOKS];            /* told to stackd */
 	int fd;
 	uint64_t next_off[2], cursor[2];     /* in-order ends as of the last record; what has been peeked */
+	uint64_t from[2];                    /* below, the buffer was switched off; UINT64_MAX: it is, whoever else keeps one */
 	struct ipaddr addr[2];
 	uint16_t port[2];
 };

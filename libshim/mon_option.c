@@ -27,7 +27,7 @@ static int get_frags(const struct mon_act *a, unsigned side, struct tcp_ring_fra
 
 	if (err != 0)
 		return err == -ESTALE ? -ENOTCONN : err;
-	at = rec.side[side].head;
+	at = rec.side[side].head > a->from[side] ? rec.side[side].head : a->from[side];
 	while (n < room && at < rec.side[side].top) {
 		size_t got = mon_pieces(&a->lane->reader, &rec, side, a->b.policy[side], at, rec.side[side].top, piece, FRAGS);
 

@@ -216,6 +216,7 @@ static int act_number(struct shim_mon *mon, struct mon_act *a)
 		a->b.buf[i] = a->watch->b.buf[i];
 		if (a->b.buf[i] >= 0)
 			mon_changed(&a->b);
+		a->from[i] = a->b.buf[i] == 0 ? UINT64_MAX : 0;
 	}
 	return 0;
 }
@@ -577,6 +578,15 @@ static void sync_table(struct shim_mon *mon, struct mon_act *a)
 	mon_put(mon, a->lane, &c, NULL, 0);
 }
 
+static void sync_buf(struct mon_act *a, unsigned side, uint64_t size)
+{
+	tell(a, MCMD_BUF, side, (uint32_t)size);
+	if (size == 0)
+		a->from[side] = UINT64_MAX;
+	else if (a->from[side] == UINT64_MAX)
+		a->from[side] = a->next_off[side];
+}
+
 static void sync_act(struct shim_mon *mon, struct mon_act *a)
 {
 	if ((a->stop & STOP_BOTH) != 0 || a->stop == 3) {
@@ -589,7 +599,7 @@ static void sync_act(struct shim_mon *mon, struct mon_act *a)
 		if ((a->stop & ~a->stopped & 1u << side) != 0)
 			tell(a, MCMD_STOP, side, 0);
 		if (a->b.buf[side] >= 0)
-			tell(a, MCMD_BUF, side, (uint32_t)a->b.buf[side]);
+			sync_buf(a, side, (uint64_t)a->b.buf[side]);
 		a->b.buf[side] = -1;
 	}
 	a->stopped = a->stop;

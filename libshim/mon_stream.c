@@ -48,13 +48,18 @@ static int begin(struct shim_mon *mon, int sock, int side, struct mon_act **a, s
 	return *gone ? 0 : err;
 }
 
+static bool is_off(const struct mon_act *a, const struct mon_rec *rec, unsigned side)
+{
+	return a->from[side] == UINT64_MAX || (rec->side[side].flags & MON_SIDE_OFF) != 0;
+}
+
 /* Nothing is at the cursor: go on where something is.  Returns -(bytes passed over). */
 static ssize_t skip(const struct mon_act *a, const struct mon_rec *rec, unsigned side, unsigned policy, uint64_t *cursor)
 {
-	uint64_t from = *cursor, end = a->next_off[side], to = UINT64_MAX;
+	uint64_t from = *cursor, end = a->next_off[side], to = UINT64_MAX, at = from > a->from[side] ? from : a->from[side];
 
-	if (rec != NULL)
-		to = mon_find(&a->lane->reader, rec, side, policy, from, end);
+	if (rec != NULL && at < end)
+		to = mon_find(&a->lane->reader, rec, side, policy, at, end);
 	*cursor = to < end ? to : end;
 	errno = ENODATA;
 	return -(ssize_t)(*cursor - from);
@@ -79,11 +84,14 @@ ssize_t mtcp_peek(mctx_t mctx, int sock, int side, char *buf, size_t len)
 		return 0;
 	if (gone)
 		return skip(a, NULL, (unsigned)side, 0, &a->cursor[side]);
-	if ((rec.side[side].flags & MON_SIDE_OFF) != 0)
+	if (is_off(a, &rec, (unsigned)side))
 		return 0;
 	left = a->next_off[side] - a->cursor[side];
 	policy = policy_of(mon, a, side);
-	len = mon_read_stream(&a->lane->reader, &rec, (unsigned)side, policy, a->cursor[side], buf, left < len ? left : len);
+	if (a->cursor[side] < a->from[side])
+		len = 0;
+	else
+		len = mon_read_stream(&a->lane->reader, &rec, (unsigned)side, policy, a->cursor[side], buf, left < len ? left : len);
 	if (len == 0)
 		return skip(a, &rec, (unsigned)side, policy, &a->cursor[side]);
 	a->cursor[side] += len;
@@ -108,7 +116,7 @@ ssize_t mtcp_ppeek(mctx_t mctx, int sock, int side, char *buf, size_t count, uin
 		return 0;
 	if (off <= a->next_off[side] && count > a->next_off[side] - off)
 		count = a->next_off[side] - off; /* the byte there came later than this round's event */
-	if (!gone && count > 0)
+	if (!gone && count > 0 && off >= a->from[side])
 		n = mon_read_stream(&a->lane->reader, &rec, (unsigned)side, policy_of(mon, a, side), off, buf, count);
 	return n > 0 ? (ssize_t)n : shim_ret(-ENODATA);
 }
@@ -134,11 +142,12 @@ ssize_t mtcp_peek_ptr(mctx_t mctx, int sock, int side, const char **ptr)
 		return 0;
 	if (gone)
 		return skip(a, NULL, (unsigned)side, 0, &a->cursor[side]);
-	if ((rec.side[side].flags & MON_SIDE_OFF) != 0)
+	if (is_off(a, &rec, (unsigned)side))
 		return 0;
 	left = a->next_off[side] - a->cursor[side];
 	policy = policy_of(mon, a, side);
-	*ptr = (const char *)mon_at(&a->lane->reader, &rec, (unsigned)side, policy, a->cursor[side], &len);
+	if (a->cursor[side] >= a->from[side])
+		*ptr = (const char *)mon_at(&a->lane->reader, &rec, (unsigned)side, policy, a->cursor[side], &len);
 	if (*ptr == NULL)
 		return skip(a, &rec, (unsigned)side, policy, &a->cursor[side]);
 	return (ssize_t)(left < len ? left : len);
@@ -156,7 +165,7 @@ ssize_t mtcp_peek_advance(mctx_t mctx, int sock, int side, size_t len)
 		return -1;
 	err = begin(mon, sock, side, &a, &rec, &gone);
 	/* what mtcp_peek_ptr shows lies in one chunk */
-	if (err == 0 && (len > a->next_off[side] - a->cursor[side] || len > MON_CHUNK - a->cursor[side] % MON_CHUNK))
+	if (err == 0 && len > 0 && (a->cursor[side] < a->from[side] || len > a->next_off[side] - a->cursor[side] || len > MON_CHUNK - a->cursor[side] % MON_CHUNK))
 		err = -EINVAL;
 	if (err != 0)
 		return shim_ret(err == -ESOCKTNOSUPPORT ? -ENOTSOCK : err);

@@ -65,6 +65,7 @@ static void anchor_again(struct mon_half *h, uint32_t isn, struct mon_did *did)
 	reasm_clear(&h->seen);
 	h->next = h->top = h->told = h->missed = 0;
 	h->flags &= (uint16_t)~(HALF_ACKED | HALF_EDGE | HALF_PEER_FIN | HALF_RCV_FIN);
+	h->syn_came = false;
 	anchor(h, isn);
 }
 
@@ -434,6 +435,9 @@ static void arrive_syn(struct mon_half *rcv, const struct mon_half *snd, const s
 		return; /* one that this end never believed */
 	if ((rcv->flags & HALF_SEQ) == 0)
 		anchor(rcv, s->seq);
+	if (rcv->syn_came)
+		did->events |= MON_REXMIT;
+	rcv->syn_came = true;
 	if ((s->flags & SEG_ACK) != 0) {
 		if (rcv->state == MON_SYN_SENT || rcv->state == MON_SYN_RCVD || rcv->state == MON_STATE_NONE)
 			set_state(rcv, MON_ESTABLISHED, did);

@@ -184,6 +184,92 @@ def bad(wire):
     talk.c('RA')
 
 
+@scene
+def two_flows(wire):
+    """Two connections, from ports 30000 and 30001, at the same time."""
+    talks = [wire.talk(number_of_port=30000 + i) for i in range(2)]
+    for talk in talks:
+        talk.open()
+    for talk in talks:
+        talk.both(b'question', b'answer')
+    for talk in talks:
+        talk.close()
+
+
+@scene
+def hole(wire):
+    """Bytes 100 to 200 come last."""
+    talk = wire.talk()
+    octets = bytes(range(250)) + bytes(50)
+    talk.open()
+    talk.c('PA', octets[:100])
+    talk.c('PA', octets[200:], at=200)
+    talk.s('A', ack=100)
+    wire.turn()
+    talk.c('PA', octets[100:200], at=100)
+    talk.s()
+    talk.close()
+
+
+@scene
+def lost(wire):
+    """Bytes 100 to 200 are acknowledged, and were never seen."""
+    talk = wire.talk()
+    talk.open()
+    talk.c('PA', b'a' * 100)
+    talk.lose(0, 100)
+    talk.c('PA', b'c' * 100)
+    wire.turn()
+    talk.s()
+    talk.close()
+
+
+@scene
+def overlaps(wire):
+    """10 to 20 ahead of the rest; then 0 to 30 with other bytes; then 25 to 35 with others again."""
+    talk = wire.talk()
+    talk.open()
+    talk.c('PA', b'A' * 10, at=10)
+    talk.s('A', ack=0)
+    talk.c('PA', b'b' * 30, at=0)
+    talk.c('PA', b'C' * 10, at=25)
+    talk.s()
+    talk.close()
+
+
+def numbered(size):
+    """Each byte tells where it is."""
+    return bytes((at ^ at >> 8) & 255 for at in range(size))
+
+
+@scene
+def long(wire):
+    """10000 bytes each way."""
+    talk = wire.talk()
+    octets = numbered(10000)
+    talk.open()
+    for at in range(0, len(octets), 1000):
+        talk.c('PA', octets[at:at + 1000])
+        talk.s('PA', octets[at:at + 1000])
+    talk.close()
+
+
+@scene
+def flood(wire):
+    """200000 bytes; then the first ones again."""
+    talk = wire.talk()
+    octets = numbered(200000)
+    talk.open()
+    for at in range(0, len(octets), 1000):
+        talk.c('PA', octets[at:at + 1000])
+        if at % 4000 == 3000:
+            talk.s()
+    wire.turn()
+    talk.c('PA', octets[:1000], at=0)
+    talk.s()
+    talk.close()
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)

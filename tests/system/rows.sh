@@ -10,18 +10,18 @@ set -euo pipefail
 
 need python3
 
-# group NAME [CLIENT_KEYS [ROW]]: the rows of a group, at once.
+# group NAME MONITOR_KEYS CLIENT_KEYS [ROW]: the rows of a group, at once.
 group()
 {
-	local name=$1 keys=$2 socks
-	shift 2
+	local name=$1 monitor=$2 client=$3 socks
+	shift 3
 	socks=$(LD_LIBRARY_PATH="$T/lib" "$T/bin/rows" --sockets "$name" "$@")
-	replay_of rows.pcap 0 "at_end = \"exit\"; wait_for = $socks;" "max_monitor_sockets = 64; $keys" "$KEYS" || return
+	replay_of rows.pcap 0 "at_end = \"exit\"; wait_for = $socks;" "max_monitor_sockets = 64; $client" "$monitor" || return
 	watcher rows "$T/bin/rows" "$name" "$T/cap/scenes" "$@"
 	ended rows
 }
 
-# rows GROUP [CLIENT_KEYS [ROW]]: their lines are the test's.
+# rows GROUP MONITOR_KEYS CLIENT_KEYS [ROW]: their lines are the test's.
 rows()
 {
 	check "group $1 runs to the end of the capture" group "$@"
@@ -37,7 +37,9 @@ chmod 777 "$T" # the control socket is made by nobody
 cp "$BUILD/tests/monitor/.libs/rows" "$T/bin/" 2>/dev/null || cp "$BUILD/tests/monitor/rows" "$T/bin/"
 chmod -R a+rX "$T/bin"
 python3 -B "$TOP/tests/monitor/rows.py" "$T/cap"
-for name in ${1:-event}; do
-	rows "$name" '' ${2:+"$2"}
+for name in ${1:-event order stream small own}; do
+	keys=$KEYS
+	[ "$name" != small ] || keys="$KEYS buffer_max = 16384;"
+	rows "$name" "$keys" '' ${2:+"$2"}
 done
 finish

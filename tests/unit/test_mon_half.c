@@ -155,15 +155,15 @@ START_TEST(open_repeated_segments_start_nothing_again)
 {
 	seg(C, "S", 100, 0, 0);
 	seg(C, "S", 100, 0, 0);
-	events(MON_REXMIT, 0);
+	events(MON_REXMIT, MON_REXMIT);
 	is(MON_SYN_SENT, MON_SYN_RCVD);
 	seg(S, "SA", 500, 101, 0);
 	seg(S, "SA", 500, 101, 0);
-	events(MON_REXMIT, 0);
+	events(MON_REXMIT, MON_REXMIT);
 	is(MON_ESTABLISHED, MON_SYN_RCVD);
 	seg(C, "A", 101, 501, 0);
 	seg(C, "S", 100, 0, 0);
-	events(MON_REXMIT, 0);
+	events(MON_REXMIT, MON_REXMIT);
 	is(MON_ESTABLISHED, MON_ESTABLISHED);
 }
 END_TEST
@@ -840,7 +840,7 @@ START_TEST(reset_of_a_refused_syn)
 	ck_assert(came.end);
 	seg(C, "S", 100, 0, 0); /* tries once more */
 	ck_assert(!sent.reset);
-	events(MON_REXMIT, 0);
+	events(MON_REXMIT, MON_REXMIT);
 	is(MON_CLOSED, MON_CLOSED);
 	seg(C, "S", 4000, 0, 0);
 	ck_assert(sent.reset);

@@ -597,6 +597,58 @@ START_TEST(a_buffer_that_is_off)
 }
 END_TEST
 
+static void switches(int sock, int side)
+{
+	char b[8];
+	int off = 0;
+
+	(void)side;
+	ck_assert_int_eq(mtcp_peek(m, sock, MON_SVR, b, 1), 1);
+	ck_assert_int_eq(mtcp_setsockopt(m, sock, SOL_MONSOCKET, MOS_SVRBUF, &off, sizeof(off)), 0);
+}
+
+static void peeks_nothing(int sock, int side)
+{
+	struct tcp_ring_fragment frag[4];
+	socklen_t n = sizeof(frag);
+	const char *p;
+	char b[8];
+	int on = 4096;
+
+	ck_assert_int_eq(mtcp_peek(m, sock, side, b, 8), 0);
+	ck_assert_int_eq(mtcp_peek_ptr(m, sock, side, &p), 0);
+	FAILS(mtcp_peek_advance(m, sock, side, 1), EINVAL);
+	FAILS(mtcp_ppeek(m, sock, side, b, 8, 0), ENODATA);
+	ck_assert_int_eq(mtcp_getsockopt(m, sock, SOL_MONSOCKET, MOS_FRAGINFO_SVRBUF, frag, &n), 0);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(mtcp_setsockopt(m, sock, SOL_MONSOCKET, MOS_SVRBUF, &on, sizeof(on)), 0);
+}
+
+static void peeks_from_there(int sock, int side)
+{
+	char b[8];
+
+	errno = 0;
+	ck_assert_int_eq(mtcp_peek(m, sock, side, b, 8), -5);
+	ck_assert_int_eq(errno, ENODATA);
+	FAILS(mtcp_ppeek(m, sock, side, b, 8, 5), ENODATA);
+	PEEKS(sock, side, "new");
+}
+
+/* Whoever else wants it: what one program sees does not depend on others. */
+START_TEST(a_buffer_that_is_off_for_this_program)
+{
+	up();
+	sm_text(&f, MON_SVR, 0, "abc", 3);
+	in_round(switches, MON_SVR);
+	sm_text(&f, MON_SVR, 3, "def", 3);
+	in_round(peeks_nothing, MON_SVR);
+	sm_text(&f, MON_SVR, 6, "new", 3);
+	in_round(peeks_from_there, MON_SVR);
+	down();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *su = suite_create("shim_mon_stream");
@@ -622,6 +674,7 @@ int main(void)
 	tcase_add_test(t, buffer_info);
 	tcase_add_test(t, buffer_sizes);
 	tcase_add_test(t, a_buffer_that_is_off);
+	tcase_add_test(t, a_buffer_that_is_off_for_this_program);
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);
