@@ -154,7 +154,7 @@ int main(int argc, char **argv)
 {
 	mctx_t mctx;
 	int o, sock;
-	bool good = true;
+	bool good = true, seen;
 
 	while ((o = getopt(argc, argv, "v:b:")) != -1)
 		good = good && ((o == 'v' && virtual_parse(optarg)) || (o == 'b' && server_parse(optarg)));
@@ -169,8 +169,8 @@ int main(int argc, char **argv)
 	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return complain("balancer", "cannot watch");
-	watch_to_end(mctx);
+	seen = watch_to_end(mctx);
 	for (unsigned i = 0; i < server_count; i++)
 		fprintf(stderr, "balancer: %s: %lu connections\n", servers[i].name, servers[i].total);
-	return 0;
+	return seen ? 0 : 1;
 }

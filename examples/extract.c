@@ -437,6 +437,10 @@ int main(int argc, char **argv)
 	}
 	mtcp_register_signal(SIGINT, on_signal);
 	mtcp_app_join(context);
+	if (errno == ESHUTDOWN) {
+		fprintf(stderr, "extract: %s\n", mtcp_error_text());
+		failed = 1;
+	}
 	mtcp_destroy_context(context);
 	return failed;
 }

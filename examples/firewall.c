@@ -199,6 +199,7 @@ int main(int argc, char **argv)
 	struct stat st;
 	mctx_t mctx;
 	int o, sock;
+	bool seen;
 
 	while ((o = getopt(argc, argv, "q")) == 'q')
 		quiet = true;
@@ -218,7 +219,7 @@ int main(int argc, char **argv)
 	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0)
 		return complain("firewall", "cannot watch");
 	mtcp_settimer(mctx, 1, &first, on_timer);
-	watch_to_end(mctx);
+	seen = watch_to_end(mctx);
 	fprintf(stderr, "firewall: accepted %lu, dropped %lu, reset %lu connections\n", counts[ACCEPT], counts[DROP], counts[RESET]);
-	return 0;
+	return seen ? 0 : 1;
 }

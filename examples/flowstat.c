@@ -198,6 +198,5 @@ int main(int argc, char **argv)
 		return complain("flowstat", "cannot watch");
 	if (!log_lines)
 		mtcp_settimer(mctx, 1, &first, on_timer);
-	watch_to_end(mctx);
-	return 0;
+	return watch_to_end(mctx) ? 0 : 1;
 }

@@ -193,6 +193,5 @@ int main(int argc, char **argv)
 		if (found[i] == MOS_NULL_EVENT || mtcp_register_callback(mctx, sock, found[i], MOS_NULL, on_found) != 0)
 			return complain("match", "cannot watch");
 	}
-	watch_to_end(mctx);
-	return 0;
+	return watch_to_end(mctx) ? 0 : 1;
 }

@@ -92,9 +92,11 @@ static inline void *until_signal(void *mctx)
 	return NULL;
 }
 
-/* Until stackd ends, its capture does, or a signal comes.  No callback runs any more after that. */
-static inline void watch_to_end(mctx_t mctx)
+/* Until stackd ends, its capture does, or a signal comes.  No callback runs any more after that.  False: stackd has gone. */
+static inline bool watch_to_end(mctx_t mctx)
 {
+	bool gone;
+
 	pthread_t thread;
 	sigset_t set;
 
@@ -105,7 +107,11 @@ static inline void watch_to_end(mctx_t mctx)
 	if (pthread_create(&thread, NULL, until_signal, mctx) == 0)
 		pthread_detach(thread);
 	mtcp_app_join(mctx);
+	gone = errno == ESHUTDOWN;
+	if (gone)
+		fprintf(stderr, "the end: %s\n", mtcp_error_text());
 	mtcp_destroy_context(mctx);
+	return !gone;
 }
 
 #endif

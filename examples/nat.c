@@ -195,6 +195,7 @@ int main(int argc, char **argv)
 {
 	mctx_t mctx;
 	int o, sock;
+	bool seen;
 
 	while ((o = getopt(argc, argv, "i:e:p:d:")) != -1) {
 		struct in_addr in;
@@ -218,7 +219,7 @@ int main(int argc, char **argv)
 	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return complain("nat", "cannot watch");
-	watch_to_end(mctx);
+	seen = watch_to_end(mctx);
 	fprintf(stderr, "nat: %lu connections translated, %lu refused for want of a port\n", translated, refused);
-	return 0;
+	return seen ? 0 : 1;
 }

@@ -89,6 +89,5 @@ int main(int argc, char **argv)
 	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_REXMIT, MOS_HK_RCV, on_rexmit) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return complain("retrans", "cannot watch");
-	watch_to_end(mctx);
-	return 0;
+	return watch_to_end(mctx) ? 0 : 1;
 }

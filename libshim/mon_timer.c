@@ -164,5 +164,6 @@ void mtcp_app_join(mctx_t mctx)
 		(void)lane_pump(c);
 		err = c->mon != NULL ? shim_wait_local(c, UINT64_MAX) : shim_wait(c, UINT64_MAX);
 	}
-	shim_leave(c, 0);
+	errno = 0;
+	shim_leave(c, c->down && (c->mon == NULL || !c->mon->finished) && shim_alive(c) ? -ESHUTDOWN : 0);
 }

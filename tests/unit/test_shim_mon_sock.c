@@ -930,10 +930,13 @@ END_TEST
 
 /* --- Ends ---------------------------------------------------------------------------------------------------------------------------------------- */
 
+static int joined; /* errno then */
+
 static void *joins(void *arg)
 {
 	(void)arg;
 	mtcp_app_join(m);
+	joined = errno;
 	return NULL;
 }
 
@@ -955,6 +958,7 @@ START_TEST(joining_until_done)
 	ck_assert_uint_eq(rounds, 1);
 	sm_put(&s.lane[1], &done);
 	pthread_join(t, NULL);
+	ck_assert_int_eq(joined, 0);
 	mtcp_app_join(m); /* at once */
 	down();
 }
@@ -972,6 +976,7 @@ START_TEST(joining_until_stackd_dies)
 		sched_yield();
 	sm_stop(&s, NULL);
 	pthread_join(t, NULL);
+	ck_assert_int_eq(joined, ESHUTDOWN);
 	FAILS(mtcp_socket(m, AF_INET, MOS_SOCK_MONITOR_STREAM, 0), ESHUTDOWN);
 	FAILS(mtcp_register_callback(m, mon, MOS_ON_PKT_IN, MOS_HK_SND, callback), ESHUTDOWN);
 	FAILS(mtcp_bind_monitor_filter(m, mon, NULL), ESHUTDOWN);
@@ -995,6 +1000,8 @@ START_TEST(detached)
 	close(s.wake);
 	s.wake = -1;
 	mtcp_app_join(m);
+	ck_assert_int_eq(errno, ESHUTDOWN);
+	ck_assert_str_eq(mtcp_error_text(), "the end");
 	ck_assert_uint_eq(rounds, 100);
 	ck_assert_int_eq(mtcp_destroy_context(m), 0);
 	sm_stop(&s, NULL);
@@ -1102,6 +1109,7 @@ START_TEST(destroying_in_a_signal_handler)
 	mtcp_register_signal(SIGUSR1, on_signal);
 	pthread_create(&t, NULL, signals, &self);
 	mtcp_app_join(m);
+	ck_assert_int_eq(errno, 0);
 	pthread_join(t, NULL);
 	FAILS(mtcp_destroy_context(m), EACCES);
 	sm_stop(&s, NULL);
