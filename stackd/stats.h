@@ -98,6 +98,8 @@
 	X(TCP_PERSIST, "tcp.zero_window_probes", "zero window probes sent") \
 	X(TCP_KEEPALIVE, "tcp.keepalives", "keepalive probes sent") \
 	X(TCP_TIMEOUTS, "tcp.timeouts", "connections given up") \
+	X(TCP_ORPHANS, "tcp.orphans", "connections closed by their program with something still to send or to hear") \
+	X(TCP_ORPHAN_RESET, "tcp.orphans_reset", "connections reset at their close because there were max_orphans already") \
 	X(TCP_TIME_WAIT, "tcp.time_wait", "connections that entered TIME-WAIT") \
 	X(TCP_TW_REUSED, "tcp.time_wait_reused", "TIME-WAIT ended early by a new SYN") \
 	X(TCP_URGENT, "tcp.urgent", "segments with urgent data (delivered in line)") \

@@ -12,6 +12,7 @@
 static int open_tuple(struct tcp *tcp, const struct tcp_open *o, struct tuple *t, uint16_t *mtu, uint32_t *iss_min);
 static bool chunks_mapped(const struct tcp_owner *owner, const uint32_t *chunk, unsigned n);
 static void close_now(struct tcp *tcp, struct tcp_conn *c, int32_t linger_s);
+static bool orphan(struct tcp *tcp, struct tcp_conn *c);
 static uint32_t clamp(uint64_t v, uint32_t lo, uint32_t hi);
 
 int tcp_open(struct tcp *tcp, struct tcp_owner *owner, const struct tcp_open *o, uint64_t now_us, struct tcp_conn **conn)
@@ -166,6 +167,10 @@ static void close_now(struct tcp *tcp, struct tcp_conn *c, int32_t linger_s)
 		conn_reset(tcp, c, 0);
 		return;
 	}
+	if (!orphan(tcp, c)) {
+		conn_reset(tcp, c, 0);
+		return;
+	}
 	reasm_clear(&c->ooo);
 	bytes_clear(&c->rx, &c->owner->rx);
 	c->rcvbuf = c->rcvbuf < tcp->conf.rcvbuf_initial ? c->rcvbuf : tcp->conf.rcvbuf_initial;
@@ -176,6 +181,21 @@ static void close_now(struct tcp *tcp, struct tcp_conn *c, int32_t linger_s)
 		timer_fin_wait_2(tcp, c);
 	if (c->tx_acked == c->tx_end)
 		conn_let_go(tcp, c);
+}
+
+/* Nobody waits for it any more, but what was queued shall arrive.  false: there are too many like that. */
+static bool orphan(struct tcp *tcp, struct tcp_conn *c)
+{
+	if (c->state == TCP_TIME_WAIT)
+		return true;
+	if (tcp->orphans >= tcp->conf.max_orphans) {
+		COUNT(tcp->stats, TCP_ORPHAN_RESET);
+		return false;
+	}
+	COUNT(tcp->stats, TCP_ORPHANS);
+	c->flags |= CONN_ORPHAN;
+	tcp->orphans++;
+	return true;
 }
 
 unsigned tcp_owner_gone(struct tcp *tcp, struct tcp_owner *owner, bool released, unsigned budget)

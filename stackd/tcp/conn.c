@@ -89,6 +89,10 @@ void tcp_set_state(struct tcp *tcp, struct tcp_conn *c, enum tcp_state to)
 	if (from == TCP_TIME_WAIT)
 		TAILQ_REMOVE(&tcp->waits, c, life);
 	c->state = (uint8_t)to;
+	if ((c->flags & CONN_ORPHAN) != 0 && (to == TCP_TIME_WAIT || to == TCP_CLOSED)) {
+		c->flags &= ~(uint32_t)CONN_ORPHAN;
+		tcp->orphans--;
+	}
 	if (to == TCP_TIME_WAIT) {
 		conn_not_young(tcp, c);
 		TAILQ_INSERT_TAIL(&tcp->waits, c, life);

@@ -57,6 +57,8 @@ enum conn_flags {
 	CONN_YOUNG = 0x400000,   /* on the list of those not yet told to a listener's owner */
 	CONN_COUNTED = 0x800000, /* in SYN-RECEIVED, counted in listen_lane.syns */
 	CONN_RELEASED = 0x1000000, /* the owner has let go of it */
+	CONN_ORPHAN = 0x40000000,  /* ... and what it queued is on its way yet: counted in struct tcp */
+	CONN_HELD_BACK = 0x20000000, /* in SYN-RECEIVED: the peer's ACK has come, the accept queue had no room */
 };
 
 /* One struct timer serves them all: it runs for the earliest. */

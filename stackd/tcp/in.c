@@ -27,6 +27,7 @@ static enum verdict check_ack(struct tcp *tcp, struct tcp_conn *c, const struct 
 static void note_timestamp(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static void note_urgent(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static void answer(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
+static uint32_t challenges_of(const struct tcp *tcp);
 
 void tcp_in(struct tcp *tcp, struct pkt **pkts, unsigned n, uint64_t now_us)
 {
@@ -359,14 +360,23 @@ void in_challenge(struct tcp *tcp, struct tcp_conn *c)
 	}
 	if (now_s != tcp->challenge_s) {
 		tcp->challenge_s = now_s;
-		tcp->challenges = 0;
+		tcp->challenges = challenges_of(tcp);
 	}
-	if (c->challenges >= CHALLENGES || tcp->challenges >= CHALLENGES_ALL) {
+	if (c->challenges >= CHALLENGES || tcp->challenges == 0) {
 		COUNT(tcp->stats, TCP_CHALLENGE_LIMIT);
 		return;
 	}
 	c->challenges++;
-	tcp->challenges++;
+	tcp->challenges--;
 	COUNT(tcp->stats, TCP_CHALLENGE);
 	conn_mark(tcp, c, TODO_ACK);
+}
+
+/* How many in this second.  Nobody can know it: were it constant, who uses it up with segments of his own could see from the number of
+ * answers whether he had guessed another's port or sequence number. */
+static uint32_t challenges_of(const struct tcp *tcp)
+{
+	uint32_t limit = tcp->conf.challenge_limit;
+
+	return limit / 2 + secret_number(&tcp->secret, tcp->challenge_s) % (limit + 1);
 }

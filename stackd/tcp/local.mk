@@ -67,6 +67,11 @@ tests_unit_test_tcp_sim_SOURCES = tests/unit/test_tcp_sim.c
 tests_unit_test_tcp_sim_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_sim_LDADD = libtcptrace.la
 
+tcp_tests += tests/unit/test_tcp_limits
+tests_unit_test_tcp_limits_SOURCES = tests/unit/test_tcp_limits.c
+tests_unit_test_tcp_limits_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
+tests_unit_test_tcp_limits_LDADD = libtcptrace.la
+
 # 60 rounds in make check; FUZZ_RUNS and FUZZ_SEED for more, SIM_SEEDS for more of test_tcp_sim
 tests_fuzz_fuzz_tcp_SOURCES = tests/fuzz/fuzz_tcp.c
 tests_fuzz_fuzz_tcp_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)

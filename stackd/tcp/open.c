@@ -180,6 +180,7 @@ bool open_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 	if (c->listener != NULL) {
 		lane = &c->listener->lane[tcp->engine];
 		if (lane->waiting >= c->listener->backlog) { /* our SYN-ACK will bring the ACK again */
+			c->flags |= CONN_HELD_BACK;
 			COUNT(tcp->stats, TCP_ACCEPT_FULL);
 			return false;
 		}

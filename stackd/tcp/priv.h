@@ -37,7 +37,6 @@ enum {
 	MSS_MIN = 48,          /* no peer makes it smaller: a frame for each few bytes would cost us far more than the peer */
 	CHALLENGES = 10,       /* challenge ACKs of one connection in CHALLENGE_MS (RFC 5961, section 10) */
 	CHALLENGE_MS = 5000,
-	CHALLENGES_ALL = 1000, /* of the engine in one second */
 	RTO_AFTER_SYN_US = 3000000, /* RFC 6298, 5.7 */
 	CORK_US = 200000,      /* a corked small segment waits so long at most */
 };
@@ -61,8 +60,9 @@ struct tcp {
 	struct conn_list young;  /* SYN-RECEIVED, or not taken by a listener's owner yet */
 	struct conn_list waits;  /* TIME-WAIT, oldest first */
 	uint64_t cookie_us;      /* when a cookie was sent last; 0: never */
-	uint32_t challenges;     /* in this second */
+	uint32_t challenges;     /* challenge ACKs that may still be sent in second challenge_s */
 	uint64_t challenge_s;
+	uint32_t orphans;        /* connections with CONN_ORPHAN */
 	uint32_t reset_slot;     /* where tcp_reset_all() goes on */
 	uint32_t port_counter[PORT_COUNTERS];
 	unsigned replies;

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum purpose { FOR_FLOW = 1, FOR_ISN, FOR_TS, FOR_PORT, FOR_COOKIE = FOR_PORT + 4 };
+enum purpose { FOR_FLOW = 1, FOR_ISN, FOR_TS, FOR_PORT, FOR_COOKIE = FOR_PORT + 4, FOR_NUMBER };
 
 static uint64_t siphash(const uint64_t key[2], const uint64_t *word, unsigned words);
 static uint64_t tuple_hash(const uint64_t key[2], const struct tuple *t, enum purpose purpose, uint64_t extra);
@@ -42,6 +42,13 @@ uint32_t secret_port(const struct secret *s, const struct tuple *t, unsigned whi
 uint32_t secret_cookie(const struct secret *s, const struct tuple *t, uint32_t irs, uint32_t minute, unsigned mss)
 {
 	return (uint32_t)tuple_hash(s->key + 2, t, FOR_COOKIE, (uint64_t)irs << 24 | (minute & 0x1fffff) << 3 | (mss & 7));
+}
+
+uint32_t secret_number(const struct secret *s, uint64_t n)
+{
+	const uint64_t word[2] = { (uint64_t)FOR_NUMBER << 56, n };
+
+	return (uint32_t)siphash(s->key + 2, word, 2);
 }
 
 static uint64_t tuple_hash(const uint64_t key[2], const struct tuple *t, enum purpose purpose, uint64_t extra)

@@ -40,4 +40,7 @@ uint32_t secret_port(const struct secret *s, const struct tuple *t, unsigned whi
 /* RFC 4987: authenticates a SYN cookie for the peer's ISN and a 24-bit time. */
 uint32_t secret_cookie(const struct secret *s, const struct tuple *t, uint32_t irs, uint32_t minute, unsigned mss);
 
+/* A number that the wire cannot guess, the same for the same n. */
+uint32_t secret_number(const struct secret *s, uint64_t n);
+
 #endif

@@ -29,6 +29,8 @@ void tcp_conf_default(struct tcp_conf *c)
 		.data_retries = 15,
 		.orphan_retries = 8,
 		.fin_wait2_ms = 60000,
+		.max_orphans = 16384,
+		.challenge_limit = 1000,
 		.keepidle_s = 7200,
 		.keepintvl_s = 75,
 		.keepcnt = 9,
@@ -66,6 +68,7 @@ struct tcp *tcp_create(const struct tcp_conf *conf, struct net *net, struct stat
 	tcp->engine = engine;
 	tcp->hooks = *hooks;
 	tcp->now_us = now_us;
+	tcp->challenge_s = UINT64_MAX;
 	secret_init(&tcp->secret, conf->secret);
 	wheel_init(&tcp->wheel, now_us);
 	TAILQ_INIT(&tcp->marked);

@@ -57,6 +57,8 @@ struct tcp_conf {
 	uint32_t delack_ms;
 	uint32_t syn_retries, syn_ack_retries, data_retries, orphan_retries;
 	uint32_t fin_wait2_ms;
+	uint32_t max_orphans;     /* of this engine: connections that their programs have closed and that still send */
+	uint32_t challenge_limit; /* challenge ACKs of this engine in a second, about (RFC 5961, section 7) */
 	uint32_t keepidle_s, keepintvl_s, keepcnt;
 	uint32_t rcvbuf_max, rcvbuf_initial, sndbuf_max, sndbuf_initial; /* bytes */
 	uint32_t initial_cwnd;    /* segments, RFC 6928 */

@@ -16,6 +16,7 @@ static void due_life(struct tcp *tcp, struct tcp_conn *c);
 static void due_keepalive(struct tcp *tcp, struct tcp_conn *c);
 static void back_off(struct tcp *tcp, struct tcp_conn *c);
 static bool out_of_time(const struct tcp *tcp, const struct tcp_conn *c);
+static uint64_t user_limit(const struct tcp *tcp, const struct tcp_conn *c, uint64_t at_us);
 static void give_up(struct tcp *tcp, struct tcp_conn *c);
 
 void timer_set(struct tcp *tcp, struct tcp_conn *c, enum conn_timer kind, uint64_t at_us)
@@ -92,9 +93,16 @@ void timer_rexmit(struct tcp *tcp, struct tcp_conn *c)
 		timer_clear(c, T_REXMIT);
 		return;
 	}
-	if (c->user_timeout_ms != 0 && at_us > c->progress_us + c->user_timeout_ms * UINT64_C(1000))
-		at_us = c->progress_us + c->user_timeout_ms * UINT64_C(1000);
-	timer_set(tcp, c, T_REXMIT, at_us > tcp->now_us ? at_us : tcp->now_us + 1);
+	timer_set(tcp, c, T_REXMIT, user_limit(tcp, c, at_us));
+}
+
+static uint64_t user_limit(const struct tcp *tcp, const struct tcp_conn *c, uint64_t at_us)
+{
+	uint64_t last_us = c->progress_us + c->user_timeout_ms * UINT64_C(1000);
+
+	if (c->user_timeout_ms != 0 && at_us > last_us)
+		at_us = last_us;
+	return at_us > tcp->now_us ? at_us : tcp->now_us + 1;
 }
 
 static void due_rexmit(struct tcp *tcp, struct tcp_conn *c)
@@ -137,7 +145,10 @@ static void due_syn(struct tcp *tcp, struct tcp_conn *c)
 
 	if (c->rexmits >= limit || (user_us != 0 && tcp->now_us - c->born_us >= user_us)) {
 		COUNT(tcp->stats, TCP_TIMEOUTS);
-		conn_end(tcp, c, c->soft_err != 0 ? c->soft_err : ETIMEDOUT);
+		if ((c->flags & CONN_HELD_BACK) != 0) /* its peer believes that the connection is there */
+			conn_reset(tcp, c, 0);
+		else
+			conn_end(tcp, c, c->soft_err != 0 ? c->soft_err : ETIMEDOUT);
 		return;
 	}
 	c->rexmits++;
@@ -147,13 +158,14 @@ static void due_syn(struct tcp *tcp, struct tcp_conn *c)
 	conn_mark(tcp, c, TODO_SYN);
 }
 
-/* RFC 9293 3.8.6.1: ask a closed window, for ever while the peer answers (RFC 1122 4.2.2.17), unless the owner is gone. */
+/* RFC 9293 3.8.6.1: ask a closed window, for ever while the peer answers (RFC 1122 4.2.2.17), unless the owner is gone or has said how
+ * long (RFC 5482): then answers that leave it closed do not count. */
 static void due_persist(struct tcp *tcp, struct tcp_conn *c)
 {
 	uint32_t limit = (c->flags & CONN_RELEASED) != 0 ? tcp->conf.orphan_retries : tcp->conf.data_retries;
 	uint32_t tried = (c->flags & CONN_RELEASED) != 0 ? c->rexmits : c->probes;
 
-	if (tried >= limit || (c->user_timeout_ms != 0 && c->probes > 0 && out_of_time(tcp, c))) {
+	if (tried >= limit || (c->snd_wnd == 0 && c->user_timeout_ms != 0 && out_of_time(tcp, c))) {
 		give_up(tcp, c);
 		return;
 	}
@@ -166,7 +178,7 @@ static void due_persist(struct tcp *tcp, struct tcp_conn *c)
 	if (c->rexmits < UINT8_MAX)
 		c->rexmits++;
 	back_off(tcp, c);
-	timer_set(tcp, c, T_REXMIT, tcp->now_us + c->rto_us);
+	timer_set(tcp, c, T_REXMIT, user_limit(tcp, c, tcp->now_us + c->rto_us));
 	conn_mark(tcp, c, TODO_PROBE);
 }
 
