@@ -166,6 +166,8 @@ static uint32_t next_lost(struct tcp_conn *c)
 	struct flight *f = c->flight;
 	uint32_t no = f != NULL && f->frto != FRTO_SECOND ? flight_lost(f) : FLIGHT_NONE;
 
+	if (c->snd_wnd == 0 && (c->flags & CONN_PERSIST) != 0)
+		return FLIGHT_NONE; /* probes ask for room */
 	if (no == FLIGHT_NONE || no == f->head)
 		return no;
 	return flight_at(f, no)->from + flight_at(f, no)->len <= conn_tx_off(c, c->snd_una) + c->snd_wnd ? no : FLIGHT_NONE;
