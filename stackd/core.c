@@ -227,6 +227,15 @@ static void steer_copies(struct core *core, const struct pkt *p)
 	}
 }
 
+static void feed(struct core *core, struct pkt **pkts, unsigned n);
+
+/* A fragment of others' has no ports, or only the first has.  Where all of them come to one engine, that one joins them, and hands on
+ * the whole; a fragment is looked at in its turn, so that the whole has its place among the frames of its flow. */
+static bool joins_here(const struct core *core, const struct pkt *p)
+{
+	return core->passing[p->port] && core->nic[p->port]->rx_queues == 1 && net_is_fragment(p);
+}
+
 /* Keep what belongs here, hand on the rest. */
 static unsigned steer_out(struct core *core, struct pkt **pkts, unsigned n)
 {
@@ -234,9 +243,18 @@ static unsigned steer_out(struct core *core, struct pkt **pkts, unsigned n)
 
 	for (unsigned i = 0; i < n; i++) {
 		bool all = false, passing = core->passing[pkts[i]->port];
-		uint32_t hash = net_steer_hash(core->net, pkts[i], &all);
-		unsigned to = all ? core->index : core->conf.reta[hash % SHM_RETA_SIZE];
+		struct pkt *p = pkts[i];
+		uint32_t hash;
+		unsigned to;
 
+		if (joins_here(core, p)) {
+			feed(core, pkts, kept);
+			feed(core, &p, 1);
+			kept = 0;
+			continue;
+		}
+		hash = net_steer_hash(core->net, p, &all);
+		to = all ? core->index : core->conf.reta[hash % SHM_RETA_SIZE];
 		if (all && !passing)
 			steer_copies(core, pkts[i]);
 		if (to == core->index)
@@ -261,6 +279,19 @@ static unsigned steer_again(struct core *core, struct pkt **pkts, unsigned n)
 			steer_one(core, to, pkts[i]);
 	}
 	return kept;
+}
+
+/* The same for one of others. */
+static bool on_joined(void *arg, struct pkt *whole)
+{
+	struct core *core = arg;
+	bool all;
+	unsigned to = core->conf.reta[net_steer_hash(core->net, whole, &all) % SHM_RETA_SIZE];
+
+	if (to == core->index)
+		return false;
+	steer_one(core, to, whole);
+	return true;
 }
 
 /* --- One turn -------------------------------------------------------------------------------------------------------------- */
@@ -732,6 +763,7 @@ static int core_monitor(struct core *core)
 		.frag_timeout_us = conf->frag_timeout_ms * 1000ull,
 		.ports = conf->ports,
 		.seed = core->conf.seed,
+		.elsewhere = core->steer != NULL ? on_joined : NULL,
 		.order_done = on_order_done,
 		.lane_bad = on_lane_bad,
 		.arg = core,

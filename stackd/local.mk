@@ -48,3 +48,9 @@ tests_unit_test_stat_seg_LDADD = libstackd-core.la $(CHECK_LIBS)
 tests_unit_test_priv_SOURCES = tests/unit/test_priv.c
 tests_unit_test_priv_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_priv_LDADD = libstackd-core.la $(CHECK_LIBS)
+
+check_PROGRAMS += tests/unit/test_steer_ring
+TESTS += tests/unit/test_steer_ring
+tests_unit_test_steer_ring_SOURCES = tests/unit/test_steer_ring.c tests/unit/eal_fixture.h
+tests_unit_test_steer_ring_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_steer_ring_LDADD = libstackd-core.la $(CHECK_LIBS)

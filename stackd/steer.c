@@ -9,6 +9,7 @@
 #include <rte_errno.h>
 #include <rte_ring.h>
 
+#include "stackd/nic/nic.h"
 #include "stackd/steer.h"
 #include "stackd/tsan.h"
 
@@ -55,7 +56,7 @@ void steer_destroy(struct steer *s)
 		return;
 	for (unsigned i = 0; i < s->n * s->n; i++) {
 		while (s->ring[i] != NULL && rte_ring_sc_dequeue(s->ring[i], (void **)&p) == 0)
-			; /* its buffer goes with the port's pool */
+			nic_free(p);
 		rte_ring_free(s->ring[i]);
 	}
 	free(s);

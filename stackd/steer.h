@@ -13,6 +13,7 @@ struct steer;
 
 /* Rings between n engines.  NULL and errno; NULL with errno 0 when n is 1. */
 struct steer *steer_create(unsigned n);
+/* Frees what still waits: before the ports are closed. */
 void steer_destroy(struct steer *s);
 
 /* How many of the n were taken. */

@@ -102,9 +102,9 @@ static bool keep(struct mon_pass *ps)
 	if (copy == NULL)
 		return false;
 	copy->cut = ps->pkt->cut;
-	copy->flags = ps->pkt->flags;
+	copy->flags |= ps->pkt->flags;
 	ps->pkt = copy;
-	ps->owned = ps->heap = true;
+	ps->owned = true;
 	return true;
 }
 

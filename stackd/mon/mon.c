@@ -660,11 +660,7 @@ static void stage_leave(struct mon *m, struct mon_pass *ps)
 
 void mon_pass_free(struct mon_pass *ps)
 {
-	if (!ps->owned)
-		return;
-	if (ps->heap)
-		free(ps->pkt);
-	else
+	if (ps->owned)
 		nic_free(ps->pkt);
 }
 
@@ -760,44 +756,49 @@ static void tcp_segment(struct mon *m, struct mon_pass *ps)
 	pass_begin(m, ps);
 }
 
+/* A datagram put together from fragments, here or by the engine that has those between its addresses. */
+static void joined_in(struct mon *m, struct mon_pass *ps)
+{
+	bool seen = (ps->pkt->flags & PKT_LOOK) != 0 || m->conf.port[ps->pkt->port].peer < 0; /* RAW sockets have had the pieces */
+
+	ps->passive = (ps->pkt->flags & PKT_LOOK) != 0;
+	mon_seg_parse(ps->pkt, m->conf.seed, &ps->seg);
+	if (ps->seg.kind != MON_SEG_TCP) {
+		ps->orphan = true;
+		ps->stage = seen ? STAGE_ORPHAN : STAGE_RAW;
+		pass_begin(m, ps);
+	} else if (!seen) {
+		tcp_segment(m, ps);
+	} else {
+		ps->stage = STAGE_SND;
+		mon_pass_tcp(m, ps);
+	}
+}
+
+/* What may be changed is judged, and sent, as a whole; else fragments go on as they are, and the whole is looked at. */
 static void fragment(struct mon *m, struct mon_pass *ps)
 {
+	bool look = ps->passive || !m->judges;
+	struct mon_pass whole = { .owned = true, .ts_us = ps->ts_us };
 	const uint8_t *frame;
 	uint32_t len;
-	struct mon_pass whole = { .passive = ps->passive, .ts_us = ps->ts_us };
-	bool look_on = ps->passive || m->inline_slots == 0, keep = look_on || m->conf.port[ps->pkt->port].peer < 0, last;
-	struct pkt look = *ps->pkt;
 
 	COUNT(m->stats, MON_FRAGS);
-	last = mon_frag_in(m->frags, ps->pkt, &ps->seg, m->now_us, &frame, &len);
-	ps->silent = true;
-	if (!keep)
-		ps->dropped = true; /* what may be changed is judged, and sent, as a whole */
-	if (last && look_on) {
-		look.data = (uint8_t *)(uintptr_t)frame;
-		look.len = look.room = len;
-		look.flags = 0; /* a port's word was about the piece */
-		whole.pkt = &look;
-		whole.passive = true;
-	} else if (last) {
-		whole.pkt = mon_pkt_joined(&look, frame, len);
-		whole.owned = whole.heap = true;
+	if (mon_frag_in(m->frags, ps->pkt, &ps->seg, m->now_us, &frame, &len)) {
+		whole.pkt = mon_pkt_joined(ps->pkt, frame, len);
+		if (whole.pkt == NULL)
+			COUNT(m->stats, NIC_NOBUF);
 	}
-	if (keep)
+	ps->silent = true;
+	if (look || m->conf.port[ps->pkt->port].peer < 0)
 		pass_begin(m, ps);
 	else
 		mon_pass_free(ps);
-	if (!last || whole.pkt == NULL)
+	if (whole.pkt == NULL)
 		return;
-	mon_seg_parse(whole.pkt, m->conf.seed, &whole.seg);
-	if (whole.seg.kind == MON_SEG_TCP) {
-		whole.stage = STAGE_SND;
-		mon_pass_tcp(m, &whole);
-	} else {
-		whole.orphan = true;
-		whole.stage = keep ? STAGE_ORPHAN : STAGE_RAW; /* RAW sockets have had the pieces */
-		pass_begin(m, &whole);
-	}
+	whole.pkt->flags |= look ? PKT_LOOK : 0;
+	if (m->conf.elsewhere == NULL || !m->conf.elsewhere(m->conf.arg, whole.pkt))
+		joined_in(m, &whole);
 }
 
 static void frame_in(struct mon *m, struct mon_pass *ps)
@@ -851,7 +852,9 @@ void mon_in(struct mon *m, struct pkt **pkts, unsigned n, uint64_t now_us)
 		ps.ts_us = m->time_us;
 		if (m->replay && pkts[i]->when_us != 0)
 			ps.ts_us = pkts[i]->when_us;
-		if (anybody(m))
+		if ((pkts[i]->flags & PKT_JOINED) != 0)
+			joined_in(m, &ps);
+		else if (anybody(m))
 			frame_in(m, &ps);
 		else
 			pass_out(m, &ps);

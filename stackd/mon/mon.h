@@ -171,6 +171,9 @@ struct mon_conf {
 	unsigned ports;
 	uint64_t seed;
 	uint64_t realtime_us; /* CLOCK_REALTIME less CLOCK_MONOTONIC */
+	/* A datagram has been put together from fragments: takes it over if its flow is another engine's, to be given to that one's
+	 * mon_in().  NULL: there is no other. */
+	bool (*elsewhere)(void *arg, struct pkt *whole);
 	void (*order_done)(void *arg, struct mon_order *o);
 	void (*lane_bad)(void *arg, struct mon_lane *l); /* once: its client must go */
 	void *arg;
@@ -179,7 +182,8 @@ struct mon_conf {
 struct mon *mon_create(const struct mon_conf *conf, struct stats *stats);
 void mon_destroy(struct mon *m);
 
-/* Frames of bridge, tap and replay ports (pkt->port says which): takes all over; what may be forwarded goes out with mon_flush(). */
+/* Frames of bridge, tap and replay ports (pkt->port says which), and datagrams that another engine has put together: takes all over; what
+ * may be forwarded goes out with mon_flush(). */
 void mon_in(struct mon *m, struct pkt **pkts, unsigned n, uint64_t now_us);
 
 /* A TCP frame of our own endpoint that passes: watched passively, not taken over.  Call it for received ones before tcp_in(),

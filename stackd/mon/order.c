@@ -52,6 +52,7 @@ static int slot_new(struct mon *m, const struct mon_order *o)
 		m->stream_slots |= (uint64_t)1 << i;
 	if (o->lane->policy.inline_ok)
 		m->inline_slots |= (uint64_t)1 << i;
+	m->judges |= o->lane->policy.inline_ok;
 	return (int)i;
 }
 

@@ -47,6 +47,15 @@ void mon_send_to(struct mon *m, struct pkt *p, unsigned port)
 
 /* --- Joined datagrams ------------------------------------------------------------------------------------------------------- */
 
+static void joined_free(struct pkt *p)
+{
+	free(p);
+}
+
+/* The port of joined datagrams, so that whoever has one can free it: engines hand them to each other. */
+static const struct nic_ops joined_ops = { .free = joined_free };
+static struct nic joined = { .ops = &joined_ops, .name = "joined" };
+
 struct pkt *mon_pkt_joined(const struct pkt *like, const uint8_t *frame, uint32_t len)
 {
 	uint32_t room = len + JOINED_SPARE; /* monitors may insert */
@@ -54,7 +63,8 @@ struct pkt *mon_pkt_joined(const struct pkt *like, const uint8_t *frame, uint32_
 
 	if (p == NULL)
 		return NULL;
-	*p = (struct pkt){ .data = (uint8_t *)(p + 1), .len = len, .room = room, .port = like->port, .when_us = like->when_us };
+	*p = (struct pkt){ .data = (uint8_t *)(p + 1), .len = len, .room = room, .nic = &joined, .flags = PKT_JOINED,
+			   .port = like->port, .when_us = like->when_us };
 	memcpy(p->data, frame, len);
 	return p;
 }
@@ -217,7 +227,7 @@ void mon_send(struct mon *m, struct mon_pass *ps)
 	unsigned port = (unsigned)m->conf.port[ps->pkt->port].peer;
 	const struct nic *nic = m->conf.port[port].nic;
 
-	if (ps->heap) {
+	if ((ps->pkt->flags & PKT_JOINED) != 0) {
 		send_pieces(m, ps, port);
 		mon_pass_free(ps);
 	} else if (!too_long(nic, ps)) {

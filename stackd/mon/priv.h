@@ -73,7 +73,6 @@ struct mon_pass {
 	uint16_t events;        /* of this stage's round */
 	uint8_t hook, side, flags;
 	bool owned;             /* pkt is ours to send or free; else somebody lets us look */
-	bool heap;              /* and it was put together from fragments: mon_pkt_joined() made it */
 	bool silent;            /* RAW sockets alone: the packet is malformed, or a fragment that others get joined */
 	bool orphan, entered, dropped, passive;
 	bool end, first;        /* the flow is over after it; it began the flow */
@@ -116,6 +115,7 @@ struct mon {
 	struct mon_frags *frags;
 	struct mon_slot slot[MON_SLOTS_MAX];
 	uint64_t slots, stream_slots, raw_slots, inline_slots;
+	bool judges; /* there is, or has been, an inline socket: fragments pass as what they make together */
 	uint8_t chain[MON_SLOTS_MAX]; /* slots in the order of registration */
 	uint64_t want[MON_HOOKS][16];    /* slots whose mask has this event, by its bit */
 	uint64_t skipped[MON_SLOTS_MAX]; /* rounds offered and not wanted since the lanes were told */
@@ -193,7 +193,7 @@ uint64_t mon_chain_expire(struct mon *m); /* when it wants to be called next */
 /* Send a pass's packet to the other side of its bridge; takes it over. */
 void mon_send(struct mon *m, struct mon_pass *ps);
 void mon_send_to(struct mon *m, struct pkt *p, unsigned port);
-/* A packet of our own that holds a frame put together from fragments; `like` says where it came from. */
+/* A packet of our own, in plain memory, that holds a frame put together from fragments; `like` says where it came from. */
 struct pkt *mon_pkt_joined(const struct pkt *like, const uint8_t *frame, uint32_t len);
 
 /* --- inject.c --- */

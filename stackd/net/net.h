@@ -96,6 +96,9 @@ void net_pass(struct net *net, struct pkt **pkts, unsigned n);
  * it).  Up to two VLAN tags are skipped.  Safe for any frame. */
 uint32_t net_steer_hash(const struct net *net, const struct pkt *p, bool *all);
 
+/* A piece of an IP datagram (an IPv6 fragment header around the whole is none).  Safe for any frame. */
+bool net_is_fragment(const struct pkt *p);
+
 /* The same hash from a tuple; IPv4-mapped addresses.  hash(a,b,p,q) == hash(b,a,q,p). */
 uint32_t net_tuple_hash(const struct net *net, const struct ipaddr *a, const struct ipaddr *b, uint16_t aport, uint16_t bport);
 

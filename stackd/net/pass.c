@@ -117,6 +117,8 @@ void net_pass(struct net *net, struct pkt **pkts, unsigned n)
 
 		if (i + 2 < n)
 			__builtin_prefetch(pkts[i + 2]->data);
+		if ((pkts[i]->flags & PKT_JOINED) != 0)
+			continue; /* it came in pieces, which were seen */
 		if (pkts[i]->len > port->mtu + (uint32_t)LINK_MAX)
 			tell_giant(port);
 		if (!l4_of(&l4, pkts[i]) || !is_partial(&l4))

@@ -10,6 +10,8 @@
 #include "shm/rss.h"
 #include "stackd/net/priv.h"
 
+enum { IP6_FRAGMENT = 44 };
+
 void steer_init(struct net *net)
 {
 	static const uint8_t none[SHM_RSS_KEY_SIZE];
@@ -69,19 +71,35 @@ static bool is_ip6_option(uint8_t type)
 	return type == 0 || type == 43 || type == 60; /* hop by hop, routing, destination (RFC 8200, 4) */
 }
 
-/* ip: len bytes that begin with an IPv6 header.  Addresses are folded; a fragment has no ports. */
+static bool is_whole(uint8_t type, const uint8_t *ext)
+{
+	return type == IP6_FRAGMENT && (get16(ext + 2) & 0xfff9) == 0;
+}
+
+/* Where the headers end that are looked through; next gets what comes there. */
+static uint32_t ip6_chain(const uint8_t *ip, uint32_t len, uint8_t *next)
+{
+	uint32_t off = IP6_HDR;
+
+	*next = ip[6];
+	for (unsigned i = 0; i < 8 && len >= off + 8 && (is_ip6_option(*next) || is_whole(*next, ip + off)); i++) {
+		uint32_t size = *next == IP6_FRAGMENT ? 8 : (ip[off + 1] + 1u) * 8;
+
+		*next = ip[off];
+		off += size;
+	}
+	return off;
+}
+
+/* ip: len bytes that begin with an IPv6 header.  Addresses are folded; a fragment has no ports, unless it is the whole (RFC 6946). */
 static uint32_t hash_ip6(const struct net *net, const uint8_t *ip, uint32_t len)
 {
-	uint32_t off = IP6_HDR, hash;
-	uint8_t folded[8] = {0}, next = ip[6];
+	uint8_t folded[8] = {0}, next;
+	uint32_t off = ip6_chain(ip, len, &next), hash;
 
 	for (unsigned i = 0; i < 32; i++)
 		folded[i / 16 * 4 + i % 4] ^= ip[8 + i];
 	hash = hash_bytes(net, 0, folded, sizeof(folded));
-	for (unsigned i = 0; i < 8 && is_ip6_option(next) && len >= off + 8; i++) {
-		next = ip[off];
-		off += (ip[off + 1] + 1u) * 8;
-	}
 	if (next == PROTO_TCP && len >= off + 4)
 		hash ^= hash_bytes(net, 8, ip + off, 4);
 	return hash;
@@ -120,4 +138,21 @@ uint32_t net_steer_hash(const struct net *net, const struct pkt *p, bool *all)
 	if (is_icmp_error(ip, len, ihl))
 		return hash_ip(net, ip + ihl + ICMP_HDR, len - ihl - ICMP_HDR);
 	return hash_ip(net, ip, len);
+}
+
+bool net_is_fragment(const struct pkt *p)
+{
+	uint16_t type;
+	uint32_t off = net_l3_off(p->data, p->len, &type), at;
+	const uint8_t *ip = p->data + off;
+	uint8_t next;
+
+	if (off == 0)
+		return false;
+	if (type == ETH_TYPE_IP4)
+		return p->len - off >= IP4_HDR && (get16(ip + 6) & (IP4_MF | IP4_OFFSET)) != 0;
+	if (type != ETH_TYPE_IP6 || p->len - off < IP6_HDR)
+		return false;
+	at = ip6_chain(ip, p->len - off, &next);
+	return next == IP6_FRAGMENT && p->len - off >= at + 8;
 }

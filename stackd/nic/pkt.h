@@ -20,6 +20,8 @@ enum pkt_flags {
 	PKT_STEERED = 4,   /* came from another engine, which has already answered ARP and ICMP for it */
 	PKT_TX_L4_CSUM = 8, /* to be sent: the TCP checksum field holds the pseudo-header sum, the port (or nic/) completes it */
 	PKT_TX_IP_CSUM = 16,
+	PKT_JOINED = 64,   /* put together by mon/ from fragments: no port can send it as it is */
+	PKT_LOOK = 128,    /* only looked at: what it was made of has been, or will be, sent */
 	PKT_MCAST = 32,    /* sent to a broadcast or multicast link address (RFC 9293, 3.9.2.3: never answered with RST) */
 };
 

@@ -31,17 +31,15 @@ def _put_piece(talk, ident, at, piece, more):
     talk.put(0, ip4(src, dst, TCP, piece, ident=ident, offset=at, more=more))
 
 
-def fragments(wire):
-    """In order, backwards, with repetitions, interleaved, with the SYN in pieces; one that never becomes whole."""
-    talk = wire.talk()
+def _fragmented(talk, first):
     src, dst = talk.ends[0][0], talk.ends[1][0]
     syn = talk.segment(0, 'S', options=b'\x02\x04\x05\xb4\x01\x03\x03\x07')
-    _put_piece(talk, 1, 0, syn[:16], True)
-    _put_piece(talk, 1, 16, syn[16:], False)
+    _put_piece(talk, first + 1, 0, syn[:16], True)
+    _put_piece(talk, first + 1, 16, syn[16:], False)
     talk.s('SA')
     talk.c()
     sent = b''
-    for ident, arrange in enumerate((list, lambda p: p[::-1], lambda p: p + p[1:2], lambda p: p[1:2] + p + p[:1]), 2):
+    for ident, arrange in enumerate((list, lambda p: p[::-1], lambda p: p + p[1:2], lambda p: p[1:2] + p + p[:1]), first + 2):
         octets = text(3000, 'fragments %d' % ident)
         pieces, size = _pieces(talk, talk.segment(0, 'PA', octets), 1480)
         late = arrange(pieces)
@@ -51,18 +49,25 @@ def fragments(wire):
         talk.s()
     both = [_pieces(talk, talk.segment(0, 'PA', text(2000, name)), 1000) for name in ('left', 'right')]
     for (at, left), (_, right) in zip(both[0][0], both[1][0]):
-        _put_piece(talk, 10, at, left, at + len(left) < both[0][1])
-        _put_piece(talk, 11, at, right, at + len(right) < both[1][1])
+        _put_piece(talk, first + 10, at, left, at + len(left) < both[0][1])
+        _put_piece(talk, first + 11, at, right, at + len(right) < both[1][1])
     sent += text(2000, 'left') + text(2000, 'right')
     keep = list(talk.next)
     lost = talk.segment(0, 'PA', b'never whole' * 100)
     talk.uncount(0)
     talk.next = keep
-    talk.put(0, ip4(src, dst, TCP, lost[:800], ident=12, more=True))
-    talk.put(0, ip4(src, dst, TCP, b'evil' * 4, ident=13, offset=65528))
+    talk.put(0, ip4(src, dst, TCP, lost[:800], ident=first + 12, more=True))
+    talk.put(0, ip4(src, dst, TCP, b'evil' * 4, ident=first + 13, offset=65528))
     talk.s()
     talk.close()
     talk.expect('FIN', sent)
+
+
+def fragments(wire):
+    """In order, backwards, with repetitions, interleaved, with the SYN in pieces; one that never becomes whole.  Several flows, so that
+    engines that share them all have some."""
+    for number in range(6):
+        _fragmented(wire.talk(), number * 100)
 
 
 def fragments_overlap(wire):
@@ -92,9 +97,7 @@ def vlan(wire):
         talk.expect('FIN', UP, DOWN)
 
 
-def version6(wire):
-    """IPv6: plain, behind other headers, in fragments, with a bad checksum."""
-    talk = wire.talk(version=6)
+def _version6(talk, ident):
     src, dst = talk.ends[0][0], talk.ends[1][0]
     talk.open()
     talk.both(UP, DOWN)
@@ -104,7 +107,7 @@ def version6(wire):
     long = text(2000, 'six')
     segment = talk.segment(0, 'PA', long)
     for at in (1000, 0):
-        head = struct.pack('!BBHI', TCP, 0, at | (at == 0), 99)
+        head = struct.pack('!BBHI', TCP, 0, at | (at == 0), ident)
         talk.put(0, ip6(src, dst, 44, head + segment[at:at + 1000 if at == 0 else None]))
     segment = talk.segment(0, 'PA', b'atomic')
     talk.put(0, ip6(src, dst, 44, struct.pack('!BBHI', TCP, 0, 0, 5) + segment))
@@ -113,6 +116,12 @@ def version6(wire):
     talk.next = keep
     talk.close()
     talk.expect('FIN', UP + b'behind headers' + long + b'atomic', DOWN)
+
+
+def version6(wire):
+    """IPv6: plain, behind other headers, in fragments, with a bad checksum; several flows."""
+    for number in range(6):
+        _version6(wire.talk(version=6), 99 + number)
 
 
 def noise(wire):

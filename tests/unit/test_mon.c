@@ -44,9 +44,9 @@ static void on_bad(void *arg, struct mon_lane *l)
 
 static void discard(struct nic *host[2]);
 
-static void setup_mode(enum mon_port_mode mode)
+static void setup_mode(enum mon_port_mode mode, bool (*elsewhere)(void *arg, struct pkt *whole))
 {
-	struct mon_conf c = { .max_flows = 64, .idle_us = 300000000, .time_wait_us = 1000000, .pickup = true };
+	struct mon_conf c = { .max_flows = 64, .idle_us = 300000000, .time_wait_us = 1000000, .pickup = true, .elsewhere = elsewhere };
 	struct arena_conf a = { .size = 16 << 20, .log_bytes = 1 << 20, .flows = c.max_flows, .span_max = 64 };
 
 	ck_assert_int_eq(nic_mem_pair(left, 4096, 1500), 0);
@@ -75,17 +75,17 @@ static void setup_mode(enum mon_port_mode mode)
 
 static void setup(void)
 {
-	setup_mode(MON_PORT_BRIDGE);
+	setup_mode(MON_PORT_BRIDGE, NULL);
 }
 
 static void setup_replay(void)
 {
-	setup_mode(MON_PORT_REPLAY);
+	setup_mode(MON_PORT_REPLAY, NULL);
 }
 
 static void setup_tap(void)
 {
-	setup_mode(MON_PORT_TAP);
+	setup_mode(MON_PORT_TAP, NULL);
 }
 
 static void teardown(void)
@@ -734,18 +734,20 @@ START_TEST(a_watched_packet_behind_a_held_one_is_copied)
 }
 END_TEST
 
+enum { PIECE = 24 };
+
 /* The first or the rest of a datagram, cut behind its TCP header. */
 static void piece(struct nic *host[2], const struct pkt *whole, bool first)
 {
 	struct pkt *p = nic_alloc(host[1]);
 	struct mon_seg s = { .kind = MON_SEG_IP, .version = 4, .l3_off = ETH, .l4_off = ETH + IP };
-	uint32_t len = first ? 24 : whole->len - ETH - IP - 24;
+	uint32_t len = first ? PIECE : whole->len - ETH - IP - PIECE;
 
 	memcpy(p->data, whole->data, ETH + IP);
-	memcpy(p->data + ETH + IP, whole->data + ETH + IP + (first ? 0 : 24), len);
+	memcpy(p->data + ETH + IP, whole->data + ETH + IP + (first ? 0 : PIECE), len);
 	p->len = ETH + IP + len;
 	put16(p->data + ETH + 2, (uint16_t)(IP + len));
-	put16(p->data + ETH + 6, first ? 0x2000 : 24 / 8);
+	put16(p->data + ETH + 6, first ? 0x2000 : PIECE / 8);
 	mon_edit_csum(p, &s, true, false);
 	onto_wire(host, p);
 }
@@ -1114,6 +1116,146 @@ START_TEST(a_reset_ends_both_sides)
 }
 END_TEST
 
+/* --- Fragments --------------------------------------------------------------------------------------------------------------- */
+
+static const char words[] = "more than one piece can hold";
+
+static void in_pieces(uint32_t seq, const char *text)
+{
+	struct pkt *whole = segment(left, client, seq, 501, SEG_ACK, text);
+
+	piece(left, whole, true);
+	piece(left, whole, false);
+	nic_free(whole);
+}
+
+/* As they came. */
+static void pieces_arrive(void)
+{
+	struct pkt *p = arrives(right);
+
+	ck_assert_uint_eq(p->len, ETH + IP + PIECE);
+	nic_free(p);
+	p = arrives(right);
+	ck_assert_uint_eq(p->len, ETH + IP + TCP + sizeof(words) - 1 - PIECE);
+	nic_free(p);
+	silence(right);
+}
+
+static struct pkt *handed;
+
+static bool on_elsewhere(void *arg, struct pkt *whole)
+{
+	(void)arg;
+	ck_assert_ptr_null(handed);
+	handed = whole;
+	return true;
+}
+
+static void setup_of_two(void)
+{
+	handed = NULL;
+	setup_mode(MON_PORT_BRIDGE, on_elsewhere);
+}
+
+START_TEST(what_came_in_pieces_is_looked_at_as_a_whole)
+{
+	unsigned w = watcher(PASSIVE), raw = watcher(PASSIVE);
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	handshake();
+	forget(w);
+	sock(raw, 0, MON_RAW, MON_PKT_IN, 0, 0, 0);
+	in_pieces(101, words);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	ck_assert_uint_eq(e.next[MON_SVR], 0);
+	nothing(w);
+	for (unsigned i = 0; i < 2; i++)
+		want(raw, MON_HK_NULL, MON_BOTH, MON_PKT_IN);
+	nothing(raw);
+	pieces_arrive();
+	from_client(101 + sizeof(words) - 1, 501, SEG_ACK, "on");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	ck_assert_uint_eq(e.next[MON_SVR], sizeof(words) - 1);
+	conservation();
+}
+END_TEST
+
+/* The flow is another engine's: here it leaves no trace, there it is in the flow. */
+START_TEST(what_came_in_pieces_goes_to_the_engine_of_its_flow)
+{
+	unsigned w = watcher(PASSIVE);
+	struct mon_figures f;
+
+	sock(w, 0, MON_STREAM, MON_ORPHAN, MON_PKT_IN, 0, 0);
+	in_pieces(101, words);
+	ck_assert_ptr_nonnull(handed);
+	nothing(w);
+	mon_figures(mon, &f);
+	ck_assert_uint_eq(f.flows, 0);
+	pieces_arrive();
+	handshake();
+	forget(w);
+	mon_in(mon, &handed, 1, now);
+	want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	nothing(w);
+	silence(right); /* its pieces have gone already */
+	conservation();
+}
+END_TEST
+
+START_TEST(what_came_in_pieces_is_judged_by_the_engine_of_its_flow)
+{
+	unsigned w = watcher(PASS), raw = watcher(PASSIVE);
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(raw, 0, MON_RAW, MON_PKT_IN, 0, 0, 0);
+	in_pieces(101, words);
+	ck_assert_ptr_nonnull(handed);
+	silence(right);
+	mon_in(mon, &handed, 1, now);
+	want(raw, MON_HK_NULL, MON_BOTH, MON_PKT_IN);
+	nothing(raw);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	ck_assert_uint_ne(e.flags & MEVF_HELD, 0);
+	silence(right);
+	verdict(w, e.claim, MON_PASS);
+	arrives_text(right, words);
+	silence(right);
+	conservation();
+}
+END_TEST
+
+/* Nobody judges any more, but what a monitor has inserted moves the rest of its flow, also what comes in pieces. */
+START_TEST(pieces_of_a_translated_flow_are_translated)
+{
+	unsigned w = watcher(PASS), eye = watcher(PASSIVE);
+	struct mon_order leave = { .kind = MON_ORDER_LEAVE, .lane = lane[w] };
+	struct mon_event e;
+	struct pkt *p;
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	sock(eye, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(101, 501, SEG_ACK, "ab");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 1, "XYZ", 3);
+	arrives_text(right, "aXYZb");
+	order(&leave);
+	in_pieces(103, words);
+	p = arrives(right);
+	ck_assert_uint_eq(p->len, HDRS + sizeof(words) - 1);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 4), 106);
+	nic_free(p);
+	silence(right);
+}
+END_TEST
+
 /* --- Authority --------------------------------------------------------------------------------------------------------------- */
 
 START_TEST(a_scope_hides_other_flows)
@@ -1264,6 +1406,16 @@ int main(void)
 	t = tcase_create("tap");
 	tcase_add_checked_fixture(t, setup_tap, teardown);
 	tcase_add_test(t, a_tap_holds_nothing);
+	suite_add_tcase(s, t);
+	t = tcase_create("fragments");
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, what_came_in_pieces_is_looked_at_as_a_whole);
+	tcase_add_test(t, pieces_of_a_translated_flow_are_translated);
+	suite_add_tcase(s, t);
+	t = tcase_create("fragments of another engine");
+	tcase_add_checked_fixture(t, setup_of_two, teardown);
+	tcase_add_test(t, what_came_in_pieces_goes_to_the_engine_of_its_flow);
+	tcase_add_test(t, what_came_in_pieces_is_judged_by_the_engine_of_its_flow);
 	suite_add_tcase(s, t);
 	t = tcase_create("authority");
 	tcase_add_checked_fixture(t, setup, teardown);

@@ -142,9 +142,39 @@ START_TEST(ip6)
 	memcpy(chain + 16, there, sizeof(there));
 	ck_assert_uint_eq(steer(f, ip6_put(f, false, 0, chain, sizeof(chain)), &all), want);
 	memcpy(fragment + 8, there, sizeof(there));
+	ck_assert_uint_eq(steer(f, ip6_put(f, false, 44, fragment, sizeof(fragment)), &all), want); /* all there is, RFC 6946 */
+	fragment[3] = 1;
 	want = steer(f, ip6_put(f, false, 44, fragment, sizeof(fragment)), &all);
 	ck_assert_uint_eq(steer(f, ip6_put(f, true, PROTO_UDP, back, sizeof(back)), &all), want);
 	ck_assert(!all);
+}
+END_TEST
+
+static bool is_fragment(const uint8_t *f, unsigned len)
+{
+	struct pkt p = {.data = (uint8_t *)(uintptr_t)f, .len = len};
+
+	return net_is_fragment(&p);
+}
+
+START_TEST(what_is_a_fragment)
+{
+	uint8_t f[256], data[64] = {0}, there[24] = {0x0f, 0xa0, 0, 80}, fragment[32] = {PROTO_TCP, 0};
+	unsigned len;
+
+	ck_assert(!is_fragment(f, ip_put(f, PEER, OURS, PROTO_TCP, 1, 0, data, 64)));
+	ck_assert(!is_fragment(f, ip_put(f, PEER, OURS, PROTO_TCP, 1, IP4_DF, data, 64)));
+	ck_assert(is_fragment(f, ip_put(f, PEER, OURS, PROTO_TCP, 1, IP4_MF, data, 64)));
+	ck_assert(is_fragment(f, ip_put(f, PEER, OURS, PROTO_UDP, 1, 8, data, 64)));
+	ck_assert(!is_fragment(f, ip6_put(f, false, PROTO_TCP, there, sizeof(there))));
+	ck_assert(!is_fragment(f, ip6_put(f, false, 44, fragment, sizeof(fragment))));
+	fragment[2] = 1;
+	len = ip6_put(f, false, 44, fragment, sizeof(fragment));
+	ck_assert(is_fragment(f, len));
+	for (unsigned i = 0; i < 14 + 40 + 8; i++)
+		ck_assert(!is_fragment(f, i));
+	arp_put(f, our_mac, 2, peer_mac, PEER, OURS);
+	ck_assert(!is_fragment(f, 42));
 }
 END_TEST
 
@@ -195,6 +225,7 @@ START_TEST(any_frame_is_safe)
 			put16(f + 20, 0);
 		}
 		steer(f, len, &all);
+		is_fragment(f, len);
 		free(f);
 	}
 }
@@ -220,6 +251,7 @@ SUITE_BEGIN("steer")
 	TEST(fragments_stay_together)
 	TEST(icmp_error_goes_to_the_connection)
 	TEST(ip6)
+	TEST(what_is_a_fragment)
 	TEST(two_tags)
 	TEST(others_go_to_all)
 	TEST(any_frame_is_safe)
