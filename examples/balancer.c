@@ -52,8 +52,8 @@ static struct server *pick(void)
 
 static void overwrite(mctx_t mctx, int sock, int side, int region, off_t off, const void *data, uint16_t len)
 {
-	mtcp_setlastpkt(mctx, sock, side, off, (byte *)(uintptr_t)data, len,
-			region | MOS_OVERWRITE | MOS_UPDATE_IP_CHKSUM | MOS_UPDATE_TCP_CHKSUM);
+	must_be_inline("balancer", mtcp_setlastpkt(mctx, sock, side, off, (byte *)(uintptr_t)data, len,
+						   region | MOS_OVERWRITE | MOS_UPDATE_IP_CHKSUM | MOS_UPDATE_TCP_CHKSUM));
 }
 
 /* A port of the client's for which the server's answers are steered to the engine of this flow. */
@@ -94,7 +94,7 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 	if (f == NULL)
 		f = flow_make(mctx, sock, &p);
 	if (f == NULL) {
-		mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP);
+		must_be_inline("balancer", mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP));
 	} else if (side == MOS_SIDE_CLI) {
 		overwrite(mctx, sock, side, MOS_ETH_HDR, 0, &f->server->mac, sizeof(f->server->mac));
 		overwrite(mctx, sock, side, MOS_IP_HDR, 16, &f->server->addr, sizeof(f->server->addr));

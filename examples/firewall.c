@@ -170,13 +170,13 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 		action = decide(mctx, sock);
 		mtcp_set_uctx(mctx, sock, (void *)&action_name[action]);
 		if (action == RESET)
-			mtcp_reset_conn(mctx, sock);
+			must_be_inline("firewall", mtcp_reset_conn(mctx, sock));
 		if (action == ACCEPT) {
 			mtcp_setsockopt(mctx, sock, SOL_MONSOCKET, MOS_STOP_MON, &both, sizeof(both));
 			return;
 		}
 	}
-	mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP);
+	must_be_inline("firewall", mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP));
 }
 
 static void on_timer(mctx_t mctx, int id, int side, event_t event)

@@ -68,6 +68,16 @@ static inline int complain(const char *name, const char *what)
 	return 1;
 }
 
+/* What rc says about a call that only inline monitors may make.  Told once. */
+static inline void must_be_inline(const char *name, int rc)
+{
+	static bool told;
+
+	if (rc != 0 && !told)
+		complain(name, "cannot change packets");
+	told = told || rc != 0;
+}
+
 /* A stream monitor for flows whose first packet matches (NULL: all).  -1 and errno. */
 static inline int watch_streams(mctx_t mctx, char *filter)
 {

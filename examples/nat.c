@@ -113,8 +113,8 @@ static void put(mctx_t mctx, int sock, int side, bool source, const struct end *
 
 	if (old->addr == new->addr && old->port == new->port)
 		return;
-	mtcp_setlastpkt(mctx, sock, side, source ? 12 : 16, (byte *)(uintptr_t)&e->addr, sizeof(e->addr),
-			MOS_IP_HDR | MOS_OVERWRITE | MOS_UPDATE_IP_CHKSUM | MOS_UPDATE_TCP_CHKSUM);
+	must_be_inline("nat", mtcp_setlastpkt(mctx, sock, side, source ? 12 : 16, (byte *)(uintptr_t)&e->addr, sizeof(e->addr),
+					      MOS_IP_HDR | MOS_OVERWRITE | MOS_UPDATE_IP_CHKSUM | MOS_UPDATE_TCP_CHKSUM));
 	mtcp_setlastpkt(mctx, sock, side, source ? 0 : 2, (byte *)(uintptr_t)&e->port, sizeof(e->port),
 			MOS_TCP_HDR | MOS_OVERWRITE | MOS_UPDATE_IP_CHKSUM | MOS_UPDATE_TCP_CHKSUM);
 }
@@ -130,7 +130,8 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 	if (f == NULL)
 		f = flow_make(mctx, sock, &p);
 	if (f == NULL || f->refused) {
-		mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP); /* untranslated it must not leave */
+		/* untranslated it must not leave */
+		must_be_inline("nat", mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP));
 		return;
 	}
 	put(mctx, sock, side, side == MOS_SIDE_CLI, &f->client, &f->new_client);

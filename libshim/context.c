@@ -83,7 +83,7 @@ fail:
 	if (c != NULL)
 		release(c);
 	free(conf);
-	errno = -err;
+	(void)shim_ret(err);
 	return NULL;
 }
 
@@ -197,7 +197,7 @@ struct shim_ctx *shim_enter(struct mtcp_context *m)
 			return c;
 		pthread_mutex_unlock(&c->lock);
 	}
-	errno = EACCES;
+	(void)shim_ret(-EACCES);
 	return NULL;
 }
 

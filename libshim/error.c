@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@
 #include "libshim/shim.h"
 
 static _Thread_local char text[SHM_TEXT_MAX * 2];
+static _Thread_local bool is_new; /* said since the last failure: about the one to come */
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static mtcp_log_fn log_fn;
 static void *log_arg;
@@ -21,8 +23,17 @@ ssize_t shim_ret(ssize_t r)
 {
 	if (r >= 0)
 		return r;
+	if (!is_new)
+		text[0] = '\0';
+	is_new = false;
 	errno = (int)-r;
 	return -1;
+}
+
+static void say(const char *fmt, va_list ap)
+{
+	vsnprintf(text, sizeof(text), fmt, ap);
+	is_new = true;
 }
 
 void shim_text(const char *fmt, ...)
@@ -30,8 +41,18 @@ void shim_text(const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	say(fmt, ap);
 	va_end(ap);
+}
+
+int shim_why(int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(fmt, ap);
+	va_end(ap);
+	return err;
 }
 
 const char *mtcp_error_text(void)

@@ -295,6 +295,8 @@ void mon_ring(struct shim_mlane *l);
 void *mon_thread(void *arg);
 /* Calls that only callbacks may make: the half whose callback this is.  NULL and errno (EACCES, EPERM). */
 struct shim_mon *mon_enter(mctx_t mctx);
+/* -EPERM, and why: not in a callback. */
+int mon_outside(void);
 /* The same, NULL elsewhere and no errno. */
 struct shim_mon *mon_inside(mctx_t mctx);
 bool mon_is_here(const struct shim_mon *mon);
@@ -354,6 +356,8 @@ int act_rec(const struct mon_act *a, struct mon_rec *rec);
 /* --- mon_pkt.c ------------------------------------------------------------------------------------------------------- */
 /* Read the packet at hand into pkt_buf.  0 or -ENODATA. */
 int pkt_load(struct shim_mon *mon);
+/* -EPERM, and why: passive monitors change nothing. */
+int mon_passive(void);
 uint8_t *pkt_frame(struct shim_mon *mon);
 /* The sum of RFC 1071 over len bytes, added to sum; and its end. */
 uint32_t sum_add(uint32_t sum, const uint8_t *p, size_t len);

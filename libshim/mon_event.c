@@ -70,7 +70,8 @@ static struct mon_def *make(event_t parent, filter_t filter, const filter_arg_t 
 	uint32_t n = atomic_load_explicit(&defs, memory_order_relaxed);
 	struct mon_def *d;
 
-	errno = up != NULL && up->depth == MON_DEPTH_MAX ? EINVAL : ENOMEM;
+	(void)shim_ret(up != NULL && up->depth == MON_DEPTH_MAX ? shim_why(-EINVAL, "a tree of events has %d levels", MON_DEPTH_MAX) :
+								  -ENOMEM);
 	if (n == PAGE * PAGES || errno == EINVAL)
 		return NULL;
 	if (page[n / PAGE] == NULL)
@@ -102,7 +103,7 @@ event_t mtcp_define_event(event_t parent, filter_t filter, filter_arg_t *arg)
 	if (arg == NULL)
 		arg = &none;
 	if (mon_root(parent) == 0 || filter == NULL || (arg->arg == NULL && arg->len > 0)) {
-		errno = EINVAL;
+		(void)shim_ret(shim_why(-EINVAL, "the parent is no event, or several; or there is no filter"));
 		return MOS_NULL_EVENT;
 	}
 	h = hash_of(parent, filter, arg);
@@ -123,7 +124,7 @@ event_t mtcp_alloc_event(event_t parent)
 	struct mon_def *d;
 
 	if (mon_root(parent) == 0) {
-		errno = EINVAL;
+		(void)shim_ret(shim_why(-EINVAL, "the parent is no event, or several; or there is no filter"));
 		return MOS_NULL_EVENT;
 	}
 	pthread_mutex_lock(&lock);
@@ -265,6 +266,5 @@ int mtcp_raise_event(mctx_t mctx, event_t event)
 		node = table_node(r->table, hook, event);
 		return (int)shim_ret(node == MON_NONE ? 0 : raise_in(mon, &r->frame[i], node));
 	}
-	errno = EINVAL;
-	return -1;
+	return (int)shim_ret(shim_why(-EINVAL, "the event is not of mtcp_alloc_event(), or its parent is not being told"));
 }

@@ -117,7 +117,7 @@ static int refuse(struct mtcp_context *m, int sock)
 	if (c == NULL)
 		return -1;
 	(void)mon_get(c, sock, &err);
-	return (int)shim_leave(c, err != 0 ? err : -EPERM);
+	return (int)shim_leave(c, err != 0 ? err : mon_outside());
 }
 
 int mon_getsockopt(struct mtcp_context *m, int sock, int name, void *val, socklen_t *len)

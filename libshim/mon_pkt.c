@@ -70,19 +70,21 @@ static bool fits(const struct mon_pkt *p, const uint8_t *f)
 	return doff >= TCP_MIN && l4 + doff <= p->len && p->text_off >= l4;
 }
 
+static int no_packet(void)
+{
+	return shim_why(-ENODATA, "this event is about no packet");
+}
+
 int pkt_load(struct shim_mon *mon)
 {
 	struct mon_round *r = &mon->r;
 
-	if (r->have != PKT_UNREAD)
-		return r->have == PKT_HERE ? 0 : -ENODATA;
-	r->have = PKT_GONE;
-	if (r->lane == NULL || (r->ev.flags & MEVF_PKT) == 0 ||
-	    mon_read_pkt(&r->lane->reader, r->ev.pkt, &r->pkt, pkt_frame(mon), MON_FRAME_MAX) != 0 ||
-	    !fits(&r->pkt, pkt_frame(mon)))
-		return -ENODATA;
-	r->have = PKT_HERE;
-	return 0;
+	if (r->lane == NULL || (r->ev.flags & MEVF_PKT) == 0)
+		return no_packet();
+	if (r->have == PKT_UNREAD)
+		r->have = mon_read_pkt(&r->lane->reader, r->ev.pkt, &r->pkt, pkt_frame(mon), MON_FRAME_MAX) == 0 &&
+				  fits(&r->pkt, pkt_frame(mon)) ? PKT_HERE : PKT_GONE;
+	return r->have == PKT_HERE ? 0 : shim_why(-ENODATA, "the packet is no longer kept: this monitor is too late");
 }
 
 static void tell(struct shim_mon *mon, struct pkt_info *out)
@@ -145,8 +147,18 @@ int mtcp_getlastpkt(mctx_t mctx, int sock, int side, struct pkt_info *pkt)
 static int changeable(struct shim_mon *mon)
 {
 	if (mon->r.lane == NULL || (mon->r.ev.flags & MEVF_PKT) == 0)
-		return -ENODATA;
-	return (mon->r.ev.flags & MEVF_HELD) != 0 ? 0 : -EPERM;
+		return no_packet();
+	if ((mon->r.ev.flags & MEVF_HELD) != 0)
+		return 0;
+	if (mon->right != MON_RIGHT_INLINE)
+		return mon_passive();
+	return shim_why(-EPERM, "nothing waits for this monitor here: the packet was seen on a tap, or is one of stackd's own programs', "
+			"or has been decided on");
+}
+
+int mon_passive(void)
+{
+	return shim_why(-EPERM, "this user's monitors are passive: `monitor' under `clients' in stackd's configuration is not \"inline\"");
 }
 
 static bool is_one(int bits)

@@ -99,8 +99,13 @@ struct shim_mon *mon_enter(mctx_t mctx)
 		return mon;
 	c = shim_enter(mctx);
 	if (c != NULL)
-		shim_leave(c, -EPERM);
+		shim_leave(c, mon_outside());
 	return NULL;
+}
+
+int mon_outside(void)
+{
+	return shim_why(-EPERM, "this call is for callbacks: elsewhere there is no flow and no packet at hand");
 }
 
 /* The end: whoever waits for it is told; a context that was destroyed by a callback goes. */

@@ -42,7 +42,7 @@ int mon_reset(struct shim_ctx *c, struct shim_sock *s)
 
 	if (c->down)
 		return -ESHUTDOWN;
-	return c->mon->right != MON_RIGHT_INLINE ? -EPERM : mon_post(c->mon, a->lane, &cmd, NULL, 0);
+	return c->mon->right != MON_RIGHT_INLINE ? mon_passive() : mon_post(c->mon, a->lane, &cmd, NULL, 0);
 }
 
 /* --- Frames ---------------------------------------------------------------------------------------------------------------- */
@@ -56,7 +56,7 @@ static int send_frame(struct shim_ctx *c, struct mon_base *b, const void *frame,
 	struct shim_mlane *l = &mon->lane[c->home];
 
 	if (mon->right != MON_RIGHT_INLINE)
-		return -EPERM;
+		return mon_passive();
 	if (of_flow) {
 		l = act_of(b)->lane;
 		cmd.sock = act_of(b)->watch->no;

@@ -418,7 +418,7 @@ static int refuse(mctx_t mctx, int sock)
 	if (c == NULL)
 		return -1;
 	s = fds_get(c, sock);
-	return (int)shim_leave(c, s == NULL ? -EBADF : s->kind == KIND_STREAM || s->kind == KIND_ACT ? -EPERM :
+	return (int)shim_leave(c, s == NULL ? -EBADF : s->kind == KIND_STREAM ? -EPERM : s->kind == KIND_ACT ? mon_outside() :
 				  s->kind == KIND_WATCH ? -ENOTCONN : -ENOTSOCK);
 }
 
@@ -450,7 +450,7 @@ void mtcp_set_uctx(mctx_t mctx, int sock, void *uctx)
 	if (b != NULL)
 		b->uctx = uctx;
 	else
-		errno = EBADF;
+		(void)shim_ret(-EBADF);
 }
 
 void *mtcp_get_uctx(mctx_t mctx, int sock)
@@ -463,7 +463,7 @@ void *mtcp_get_uctx(mctx_t mctx, int sock)
 		return NULL;
 	b = mon_named(mon, sock, &err);
 	if (b == NULL)
-		errno = EBADF;
+		(void)shim_ret(-EBADF);
 	return b != NULL ? b->uctx : NULL;
 }
 

@@ -61,7 +61,7 @@ static ssize_t skip(const struct mon_act *a, const struct mon_rec *rec, unsigned
 	if (rec != NULL && at < end)
 		to = mon_find(&a->lane->reader, rec, side, policy, at, end);
 	*cursor = to < end ? to : end;
-	errno = ENODATA;
+	(void)shim_ret(-ENODATA);
 	return -(ssize_t)(*cursor - from);
 }
 

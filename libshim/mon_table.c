@@ -344,6 +344,17 @@ static int hook_of(event_t event, int hook)
 	return null ? MON_HK_NULL : hook == MOS_HK_SND ? MON_HK_SND : MON_HK_RCV;
 }
 
+/* Why hook_of() does not like them. */
+static int hook_wrong(event_t event, int hook)
+{
+	if (mon_root(event) == 0)
+		return shim_why(-EINVAL, "0x%llx is no event, or several at once", (unsigned long long)event);
+	if (hook != MOS_NULL && hook != MOS_HK_SND && hook != MOS_HK_RCV)
+		return shim_why(-EINVAL, "a hook is MOS_NULL, MOS_HK_SND or MOS_HK_RCV");
+	return shim_why(-EINVAL, hook == MOS_NULL ? "this event occurs at MOS_HK_SND and MOS_HK_RCV, not at MOS_NULL" :
+						    "this event occurs at MOS_NULL alone");
+}
+
 int watch_tell(struct mon_watch *w, uint32_t uses[MON_HOOKS][MON_BITS])
 {
 	struct shim_mon *mon = w->b.mon;
@@ -419,8 +430,10 @@ int mon_register(struct shim_ctx *c, int sock, event_t event, int hook, union mo
 	int err = 0, h = hook_of(event, hook);
 	struct mon_base *b = mon_get(c, sock, &err);
 
-	if (b == NULL || h < 0)
-		return -EINVAL;
+	if (b == NULL)
+		return shim_why(-EINVAL, "%d is neither a monitor socket nor the socket of a flow", sock);
+	if (h < 0)
+		return hook_wrong(event, hook);
 	if (c->down)
 		return -ESHUTDOWN;
 	reg.hook = (uint8_t)h;

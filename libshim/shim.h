@@ -251,8 +251,10 @@ struct shim_ctx {
 /* --- error.c ------------------------------------------------------------------------------------------------------------ */
 /* errno and -1 for -errno, else r. */
 ssize_t shim_ret(ssize_t r);
-/* The sentence for mtcp_error_text(), of this thread. */
+/* The sentence for mtcp_error_text(), of this thread: about the failure that is to come.  A failure without one leaves none. */
 void shim_text(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same, and err. */
+int shim_why(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void shim_notice(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* --- context.c ---------------------------------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ struct reader {
 	const char *file;
 	FILE *err;
 	unsigned errors;
+	bool spoilt; /* the group at hand has a word that was not understood */
 };
 
 static int read_text(struct reader *r, const char *text);
@@ -96,6 +97,14 @@ static void complain(struct reader *r, const config_setting_t *s, const char *pa
 	r->errors++;
 }
 
+/* A group with a word that was not understood, as of a mode: what does not fit together in it is no news. */
+static bool is_spoilt(const config_setting_t *s)
+{
+	while (s != NULL && config_setting_get_hook(s) == NULL)
+		s = config_setting_parent(s);
+	return s != NULL;
+}
+
 /* A conf_say_fn: the line is that of the path, or of the group it would stand in. */
 static void complain_at(void *arg, const char *path, const char *sentence)
 {
@@ -106,7 +115,8 @@ static void complain_at(void *arg, const char *path, const char *sentence)
 	snprintf(at, sizeof(at), "%s", path);
 	while ((s = config_lookup(&r->cfg, at)) == NULL && (dot = strrchr(at, '.')) != NULL)
 		*dot = '\0';
-	complain(r, s, path, sentence);
+	if (!is_spoilt(s))
+		complain(r, s, path, sentence);
 }
 
 /* --- Values --------------------------------------------------------------------------------------------------------- */
@@ -151,12 +161,14 @@ static void read_value(struct reader *r, const struct conf_key *k, const config_
 	bool is_list = config_setting_is_array(s) || config_setting_is_list(s);
 
 	/* 0660 without quotes would be 660: libconfig knows no octal */
-	if (k->type == CONF_OCTAL && config_setting_type(s) != CONFIG_TYPE_STRING)
+	if (k->type == CONF_OCTAL && config_setting_type(s) != CONFIG_TYPE_STRING) {
 		complain(r, s, path, "write it as a string, like \"0660\"");
-	else if (is_list ? !takes_list(k) || !list_text(s, text, sizeof(text)) : !scalar_text(s, text, sizeof(text)))
+	} else if (is_list ? !takes_list(k) || !list_text(s, text, sizeof(text)) : !scalar_text(s, text, sizeof(text))) {
 		complain(r, s, path, is_list || config_setting_is_group(s) ? "one value is wanted here" : "is too long");
-	else if (conf_value_set(k, base, text, why) < 0)
+	} else if (conf_value_set(k, base, text, why) < 0) {
 		complain(r, s, path, why);
+		r->spoilt |= k->type == CONF_WORD;
+	}
 }
 
 static void unknown(struct reader *r, const struct conf_section *sec, const char *group, const config_setting_t *s,
@@ -226,7 +238,7 @@ static void read_list(struct reader *r, const struct conf_section *sec, const co
 		n = sec->max;
 	}
 	for (unsigned i = 0; i < n; i++) {
-		const config_setting_t *g = config_setting_get_elem(list, i);
+		config_setting_t *g = config_setting_get_elem(list, i);
 		char *base = (char *)r->c + sec->off + i * sec->stride;
 
 		snprintf(path, sizeof(path), "%s.[%u]", sec->name, i);
@@ -237,6 +249,9 @@ static void read_list(struct reader *r, const struct conf_section *sec, const co
 		}
 		read_group(r, sec, "", g, base, path);
 		need_keys(r, sec, g, path);
+		if (r->spoilt)
+			config_setting_set_hook(g, r);
+		r->spoilt = false;
 	}
 	*(unsigned *)((char *)r->c + sec->count_off) = n;
 }

@@ -236,6 +236,10 @@ static void check_rights(const struct check *k, unsigned i)
 	r->fail_drop = r->on_failure == CONF_FAIL_DROP;
 	if (r->monitor == MON_RIGHT_INLINE && r->on_failure == CONF_FAIL_UNSAID)
 		SAY_AT(k, "clients", i, "", "an inline monitor wants on_failure = \"pass\" or \"drop\"");
+	if (r->monitor != MON_RIGHT_INLINE && r->on_failure != CONF_FAIL_UNSAID)
+		SAY_AT(k, "clients", i, ".on_failure", "is about inline monitors, and this rule does not say monitor = \"inline\"");
+	if (r->monitor == MON_RIGHT_NONE && r->scope[0] != '\0')
+		SAY_AT(k, "clients", i, ".scope", "is about monitors, and this rule does not say monitor = \"passive\" or \"inline\"");
 	if ((r->monitor_ring & (r->monitor_ring - 1)) != 0)
 		SAY_AT(k, "clients", i, ".monitor_ring", "must be a power of two");
 	if (r->scope[0] != '\0')

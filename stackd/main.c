@@ -336,7 +336,7 @@ static int serve(struct daemon *d)
 	int err = start(d);
 
 	if (err != 0) {
-		log_err("main", "stackd cannot start: %s", strerror(-err));
+		log_err("main", "stackd cannot start: %s", err == -EIO ? "its ports cannot be opened" : strerror(-err));
 		return EXIT_FAILURE;
 	}
 	log_info("main", "stackd %s is ready: %u engine%s, %u port%s, control socket %s", STACKD_VERSION, d->conf.cores,

@@ -101,4 +101,7 @@ bool sm_idle(struct sm_lane *l);
 /* What the command taken last points at. */
 const uint8_t *sm_bytes(struct sm_lane *l, uint32_t off, uint32_t len);
 
+/* What mtcp_error_text() says about the last failure. */
+#define SAYS(what) ck_assert_msg(strstr(mtcp_error_text(), what) != NULL, "%s", mtcp_error_text())
+
 #endif

@@ -707,19 +707,27 @@ START_TEST(what_goes_with_which_hook)
 			ck_assert_int_eq(mtcp_register_callback(m, mon, any[i], hooks[h], builtin), 0);
 		for (unsigned i = 0; i < 4; i++)
 			ck_assert_int_eq(mtcp_register_callback(m, mon, hook[i], hooks[h], builtin), 0);
-		for (unsigned i = 0; i < 3; i++)
+		for (unsigned i = 0; i < 3; i++) {
 			FAILS(mtcp_register_callback(m, mon, null[i], hooks[h], builtin), EINVAL);
+			SAYS("occurs at MOS_NULL alone");
+		}
 	}
 	for (unsigned i = 0; i < 5; i++)
 		ck_assert_int_eq(mtcp_register_callback(m, mon, any[i], MOS_NULL, builtin), 0);
 	for (unsigned i = 0; i < 3; i++)
 		ck_assert_int_eq(mtcp_register_callback(m, mon, null[i], MOS_NULL, builtin), 0);
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 4; i++) {
 		FAILS(mtcp_register_callback(m, mon, hook[i], MOS_NULL, builtin), EINVAL);
+		SAYS("not at MOS_NULL");
+	}
 	FAILS(mtcp_register_callback(m, mon, MOS_ON_PKT_IN, 0, builtin), EINVAL);
+	SAYS("a hook is");
 	FAILS(mtcp_register_callback(m, mon, MOS_ON_PKT_IN, MOS_HK_RCV | MOS_HK_SND, builtin), EINVAL);
+	SAYS("a hook is");
 	FAILS(mtcp_register_callback(m, mon, MOS_NULL_EVENT, MOS_HK_SND, builtin), EINVAL);
+	SAYS("is no event");
 	FAILS(mtcp_register_callback(m, mon, MOS_ON_PKT_IN | MOS_ON_REXMIT, MOS_HK_SND, builtin), EINVAL);
+	SAYS("several at once");
 	FAILS(mtcp_register_callback(m, mon, 1 << 12, MOS_HK_SND, builtin), EINVAL);
 	/* a user-defined event goes by its parent, where that is built in */
 	u1 = define(MOS_ON_CONN_NEW_DATA, '1', true);
@@ -730,6 +738,7 @@ START_TEST(what_goes_with_which_hook)
 	end = mtcp_socket(m, AF_INET, SOCK_STREAM, 0);
 	FAILS(mtcp_register_callback(m, end, MOS_ON_PKT_IN, MOS_HK_SND, builtin), EINVAL);
 	FAILS(mtcp_register_callback(m, 99, MOS_ON_PKT_IN, MOS_HK_SND, builtin), EINVAL);
+	SAYS("neither a monitor socket");
 	FAILS(mtcp_register_callback(NULL, mon, MOS_ON_PKT_IN, MOS_HK_SND, builtin), EACCES);
 	down();
 }

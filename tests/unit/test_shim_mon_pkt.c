@@ -137,7 +137,8 @@ START_TEST(looking)
 	c = held("hello", looks);
 	ck_assert_uint_eq(c.verdict.verdict, MON_PASS);
 	ck_assert_uint_eq(c.verdict.len, 0);
-	FAILS(mtcp_getlastpkt(m, mon, MOS_SIDE_CLI, &p), EPERM); /* not in a callback */
+	FAILS(mtcp_getlastpkt(m, mon, MOS_SIDE_CLI, &p), EPERM);
+	SAYS("is for callbacks");
 	ck_assert_uint_eq(mtcp_cb_get_ts(m), 0);
 	down();
 }
@@ -151,6 +152,7 @@ static void sees_none(int sock)
 	FAILS(mtcp_getlastpkt(m, sock, MOS_SIDE_CLI, &p), ENODATA);
 	FAILS(mtcp_setlastpkt(m, sock, MOS_SIDE_CLI, 0, &b, 1, MOS_DROP), ENODATA);
 	FAILS(mtcp_cb_dropcurpkt(m), ENODATA);
+	SAYS("about no packet");
 }
 
 static void finds_it_gone(int sock)
@@ -159,6 +161,7 @@ static void finds_it_gone(int sock)
 
 	FAILS(mtcp_getlastpkt(m, sock, MOS_SIDE_CLI, &p), ENODATA);
 	FAILS(mtcp_getlastpkt(m, sock, MOS_SIDE_CLI, &p), ENODATA);
+	SAYS("too late");
 }
 
 START_TEST(no_packet)
@@ -243,10 +246,15 @@ static void may_not(int sock)
 	byte b = 0;
 
 	FAILS(mtcp_setlastpkt(m, sock, MOS_SIDE_CLI, 0, &b, 1, MOS_TCP_PAYLOAD | MOS_OVERWRITE), EPERM);
+	SAYS("are passive");
 	FAILS(mtcp_setlastpkt(m, sock, MOS_SIDE_CLI, 0, NULL, 0, MOS_DROP), EPERM);
 	FAILS(mtcp_cb_dropcurpkt(m), EPERM);
+	FAILS(mtcp_peek(m, sock, 9, (char *)&b, 1), EINVAL);
+	ck_assert_str_eq(mtcp_error_text(), ""); /* what was said about the call before is not about this one */
 	FAILS(mtcp_sendpkt_raw(m, sock, &b, 60), EPERM);
+	SAYS("are passive");
 	FAILS(mtcp_reset_conn(m, sock), EPERM);
+	SAYS("are passive");
 }
 
 START_TEST(passive_monitors_may_not)

@@ -33,7 +33,6 @@ static event_t last_event;
 		ck_assert_int_eq((int)(call), -1); \
 		ck_assert_int_eq(errno, err); \
 	} while (0)
-#define SAYS(what) ck_assert_msg(strstr(mtcp_error_text(), what) != NULL, "%s", mtcp_error_text())
 
 static void callback(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
