@@ -143,7 +143,7 @@ static void due_syn(struct tcp *tcp, struct tcp_conn *c)
 	uint32_t limit = c->state == TCP_SYN_SENT ? tcp->conf.syn_retries : tcp->conf.syn_ack_retries;
 	uint64_t user_us = c->user_timeout_ms * UINT64_C(1000);
 
-	if (c->rexmits >= limit || (user_us != 0 && tcp->now_us - c->born_us >= user_us)) {
+	if (c->rexmits >= limit || (user_us != 0 && tcp->now_us - c->progress_us >= user_us)) {
 		COUNT(tcp->stats, TCP_TIMEOUTS);
 		if ((c->flags & CONN_HELD_BACK) != 0) /* its peer believes that the connection is there */
 			conn_reset(tcp, c, 0);
@@ -154,7 +154,7 @@ static void due_syn(struct tcp *tcp, struct tcp_conn *c)
 	c->rexmits++;
 	c->flags &= ~(uint32_t)CONN_TIMED;
 	back_off(tcp, c);
-	timer_set(tcp, c, T_REXMIT, tcp->now_us + c->rto_us);
+	timer_set(tcp, c, T_REXMIT, user_limit(tcp, c, tcp->now_us + c->rto_us));
 	conn_mark(tcp, c, TODO_SYN);
 }
 
