@@ -50,9 +50,9 @@ int flight_room(struct flight *f, uint32_t most)
 {
 	uint32_t count = f->tail - f->head;
 
-	if (count < f->cap)
-		return 0;
-	return count >= most ? -ENOSPC : move(f, f->cap * 2);
+	if (count >= most)
+		return -ENOSPC;
+	return count < f->cap ? 0 : move(f, f->cap * 2);
 }
 
 void flight_push(struct flight *f, uint64_t from, uint32_t len, bool again, uint64_t now_us)
@@ -65,6 +65,7 @@ void flight_push(struct flight *f, uint64_t from, uint32_t len, bool again, uint
 	*flight_at(f, no) = (struct flight_seg){ .from = from, .sent_us = now_us, .len = (uint16_t)len,
 	                                         .marks = again ? FLIGHT_AGAIN : 0 };
 	f->bytes += len;
+	f->idle_us = 0;
 	time_put(f, no);
 }
 

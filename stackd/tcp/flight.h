@@ -51,6 +51,8 @@ struct flight {
 	uint32_t rack_rtt_us;
 	uint64_t fack;           /* highest end delivered */
 
+	uint64_t idle_us;        /* empty, it is kept until then; 0: it is not empty */
+
 	/* TLP, RFC 8985 section 7.1 */
 	uint64_t tlp_end;        /* 0: no probe is out */
 	bool tlp_again;          /* it was a retransmission */

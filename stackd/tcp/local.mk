@@ -23,7 +23,7 @@ libtcptrace_la_LIBADD = libshm.la $(URCU_LIBS) $(CHECK_LIBS)
 tcp_tests = tests/unit/test_wheel tests/unit/test_flow tests/unit/test_listen tests/unit/test_reasm \
 	tests/unit/test_seg tests/unit/test_cc tests/unit/test_tcp_open tests/unit/test_tcp_data \
 	tests/unit/test_tcp_close tests/unit/test_tcp_loss tests/unit/test_tcp_attack tests/unit/test_tcp_timer \
-	tests/unit/test_tcp_sim tests/fuzz/fuzz_tcp
+	tests/unit/test_tcp_sim tests/unit/test_flight tests/unit/test_tcp_rack tests/unit/test_tcp_undo tests/fuzz/fuzz_tcp
 check_PROGRAMS += $(tcp_tests)
 TESTS += $(tcp_tests)
 
@@ -54,7 +54,7 @@ tests_unit_test_tcp_data_LDADD = libtcptrace.la
 tests_unit_test_tcp_close_SOURCES = tests/unit/test_tcp_close.c
 tests_unit_test_tcp_close_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_close_LDADD = libtcptrace.la
-tests_unit_test_tcp_loss_SOURCES = tests/unit/test_tcp_loss.c
+tests_unit_test_tcp_loss_SOURCES = tests/unit/test_tcp_loss.c tests/unit/tcp_loss.h
 tests_unit_test_tcp_loss_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_loss_LDADD = libtcptrace.la
 tests_unit_test_tcp_attack_SOURCES = tests/unit/test_tcp_attack.c
@@ -66,6 +66,15 @@ tests_unit_test_tcp_timer_LDADD = libtcptrace.la
 tests_unit_test_tcp_sim_SOURCES = tests/unit/test_tcp_sim.c
 tests_unit_test_tcp_sim_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_sim_LDADD = libtcptrace.la
+tests_unit_test_flight_SOURCES = tests/unit/test_flight.c
+tests_unit_test_flight_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
+tests_unit_test_flight_LDADD = libtcptrace.la
+tests_unit_test_tcp_rack_SOURCES = tests/unit/test_tcp_rack.c tests/unit/tcp_loss.h
+tests_unit_test_tcp_rack_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
+tests_unit_test_tcp_rack_LDADD = libtcptrace.la
+tests_unit_test_tcp_undo_SOURCES = tests/unit/test_tcp_undo.c tests/unit/tcp_loss.h
+tests_unit_test_tcp_undo_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
+tests_unit_test_tcp_undo_LDADD = libtcptrace.la
 
 tcp_tests += tests/unit/test_tcp_limits
 tests_unit_test_tcp_limits_SOURCES = tests/unit/test_tcp_limits.c

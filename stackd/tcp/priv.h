@@ -208,7 +208,7 @@ void prr_ack(struct tcp_conn *c, uint32_t delivered, bool careful); /* sets cwnd
 /* undo.c */
 void undo_begin(struct tcp_conn *c);
 void undo_sent(struct tcp *tcp, struct tcp_conn *c); /* something was sent again */
-uint64_t undo_wait(struct tcp *tcp, struct tcp_conn *c);
+void undo_end(struct tcp *tcp, struct tcp_conn *c);
 void undo_take(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
 void undo_frto(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
 

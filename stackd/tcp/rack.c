@@ -123,8 +123,6 @@ void rack_arm(struct tcp *tcp, struct tcp_conn *c)
 		timer_set(tcp, c, T_RACK, f->reo_us);
 	else if (f != NULL && tlp_may(c))
 		timer_set(tcp, c, T_RACK, tlp_at(tcp, c));
-	else if (f != NULL && f->head == f->tail && undo_wait(tcp, c) != 0)
-		timer_set(tcp, c, T_RACK, undo_wait(tcp, c));
 	else
 		timer_clear(c, T_RACK);
 }
@@ -136,7 +134,6 @@ void rack_due(struct tcp *tcp, struct tcp_conn *c)
 	if (f == NULL)
 		return;
 	if (f->head == f->tail) { /* no DSACK came */
-		f->undo_ready = false;
 		recover_idle(tcp, c);
 		return;
 	}
@@ -172,6 +169,7 @@ static void tlp_due(struct tcp *tcp, struct tcp_conn *c)
 {
 	if (c->flight->tlp_wait || c->snd_wnd == 0)
 		return;
+	timer_rexmit(tcp, c);
 	conn_mark(tcp, c, TODO_TLP);
 }
 

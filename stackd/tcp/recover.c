@@ -39,12 +39,23 @@ void recover_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, co
 	recover_idle(tcp, c);
 }
 
-/* Nothing is in flight: the memory goes back, unless a DSACK is waited for. */
+/* Nothing is in flight: the memory goes back, at once or when no DSACK can tell any more what was needless. */
 void recover_idle(struct tcp *tcp, struct tcp_conn *c)
 {
-	if (c->flight == NULL || c->flight->head != c->flight->tail || undo_wait(tcp, c) != 0)
+	struct flight *f = c->flight;
+	bool wait;
+
+	if (f == NULL || f->head != f->tail)
 		return;
-	flight_free(c->flight);
+	wait = (c->flags & CONN_SACK) != 0 && ((f->undo_ready && f->undo_again > 0) || (f->tlp_end != 0 && f->tlp_again));
+	if (wait && f->idle_us == 0) {
+		f->idle_us = tcp->now_us + c->rto_us;
+		timer_set(tcp, c, T_RACK, f->idle_us);
+	}
+	if (wait && tcp->now_us < f->idle_us)
+		return;
+	timer_clear(c, T_RACK);
+	flight_free(f);
 	c->flight = NULL;
 }
 
@@ -124,7 +135,7 @@ static void leave(struct tcp *tcp, struct tcp_conn *c)
 	c->flags &= ~(uint32_t)(CONN_RECOVERY | CONN_LOSS);
 	c->flight->frto = FRTO_OFF;
 	rack_recovered(c);
-	(void)undo_wait(tcp, c);
+	undo_end(tcp, c);
 }
 
 static void head_again(struct tcp *tcp, struct tcp_conn *c)

@@ -34,16 +34,10 @@ void undo_sent(struct tcp *tcp, struct tcp_conn *c)
 		f->undo_sent_us = tcp->now_us;
 }
 
-/* The recovery is over; a DSACK may still be on its way.  Until when?  0: nothing is waited for. */
-uint64_t undo_wait(struct tcp *tcp, struct tcp_conn *c)
+/* The recovery is over; a DSACK that is on its way still counts. */
+void undo_end(struct tcp *tcp, struct tcp_conn *c)
 {
-	struct flight *f = c->flight;
-
-	if (!f->undo_ready || f->undo_again == 0 || (c->flags & CONN_SACK) == 0)
-		return 0;
-	if (f->undo_end_us == 0)
-		f->undo_end_us = tcp->now_us + c->rto_us;
-	return f->undo_end_us;
+	c->flight->undo_end_us = tcp->now_us + c->rto_us;
 }
 
 void undo_take(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n)
@@ -95,6 +89,7 @@ static void undo(struct tcp *tcp, struct tcp_conn *c)
 	c->cc.ssthresh = ssthresh > f->undo.ssthresh ? ssthresh : f->undo.ssthresh;
 	f->undo_ready = false;
 	f->frto = FRTO_OFF;
+	f->rack_sent_us = 0; /* it may have taken an original for what was sent again */
 	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) != 0) {
 		c->flags &= ~(uint32_t)(CONN_RECOVERY | CONN_LOSS);
 		flight_found(f);
@@ -118,7 +113,7 @@ void undo_frto(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n)
 	if (sack ? n->original : n->acked) { /* (3b) */
 		COUNT(tcp->stats, TCP_UNDO_FRTO);
 		undo(tcp, c);
-	} else if (c->cc.cwnd > 3u * c->mss) { /* (3a) */
+	} else { /* (3a) */
 		c->cc.cwnd = 3u * c->mss;
 	}
 }

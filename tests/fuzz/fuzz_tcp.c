@@ -370,7 +370,7 @@ static void check_flight(const struct tcp_conn *c)
 		last_us = flight_at(f, no)->sent_us;
 	}
 	must(timed == out && f->ranges.count <= SACK_RANGES);
-	must(f->head != f->tail || f->undo_ready);
+	must(f->head != f->tail || (f->idle_us != 0 && c->due_us[T_RACK] != 0));
 }
 
 static bool check_conn(void *arg, struct tcp_conn *c)

@@ -5,18 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "tests/unit/tcp_trace.h"
-
-static void drain(void)
-{
-	while (T.h.net.queued > 0)
-		nic_free(host_sent(&T.h));
-}
-
-static unsigned sack_ranges(void)
-{
-	return T.conn->flight != NULL ? T.conn->flight->ranges.count : 0;
-}
+#include "tests/unit/tcp_loss.h"
 
 /* Ten full segments in flight, the round trip known: 20 ms. */
 static void ten_in_flight(void)
@@ -271,19 +260,8 @@ END_TEST
 /* --- SACK */
 static void ten_with_sack(void)
 {
-	trace_begin(NULL);
-	T.h.tcp->conf.sack = true;
-	host_listen(&T.h, SERVER_PORT, 10);
-	send(S, .mss = 1460, .sack_ok = 1);
-	expect(S | A);
-	tick(20);
-	send(A, .seq = 1, .ack = 1);
-	put(14600);
-	for (unsigned i = 0; i < 10; i++)
-		expect(A, .seq = 1 + i * 1460, .len = 1460);
-	tick(20);
+	in_flight(WITH_SACK, 10, 0);
 }
-#define SEGNO(n) ((n) * 1460 + 1)
 
 /* RFC 2018 4: the block that grew last comes first; every block is true. */
 START_TEST(test_sack_is_sent)
