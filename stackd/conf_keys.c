@@ -98,6 +98,8 @@ const struct conf_key conf_key[] = {
 	{ "control.user", CONF_STRING, "", 0, 0, "", "become this user when the ports are open; empty: stay who you are", C(user) },
 
 	{ "tcp.congestion", CONF_WORD, "cubic", 0, 0, "cubic|reno", "congestion control (RFC 9438, RFC 6582)", C(tcp.congestion) },
+	{ "tcp.ecn", CONF_WORD, "passive", 0, 0, "off|on|passive",
+	  "explicit congestion notification (RFC 3168): asked for and granted (on), or granted only", C(tcp.ecn) },
 	{ "tcp.time_wait_s", CONF_NUMBER, "60", 0, 240, "s", "how long TIME-WAIT lasts: 2 MSL", C(tcp.time_wait_ms),
 	  .scale = 1000 },
 	{ "tcp.fin_wait2_s", CONF_NUMBER, "60", 1, 7200, "s", "FIN-WAIT-2 of a closed connection ends after this time",

@@ -95,6 +95,9 @@
 	X(TCP_UNDO_DSACK, "tcp.undo_dsack", "recoveries taken back because all that was sent again had arrived twice") \
 	X(TCP_UNDO_STAMP, "tcp.undo_timestamp", "recoveries taken back because the original had arrived, by its timestamp") \
 	X(TCP_UNDO_FRTO, "tcp.undo_frto", "timeouts found to be spurious by F-RTO") \
+	X(TCP_ECN, "tcp.ecn", "connections with explicit congestion notification") \
+	X(TCP_ECN_CE, "tcp.ecn_marked", "segments received with a mark of congestion") \
+	X(TCP_ECN_REDUCED, "tcp.ecn_reduced", "times a peer's echo of a mark made us slower") \
 	X(TCP_PERSIST, "tcp.zero_window_probes", "zero window probes sent") \
 	X(TCP_KEEPALIVE, "tcp.keepalives", "keepalive probes sent") \
 	X(TCP_TIMEOUTS, "tcp.timeouts", "connections given up") \

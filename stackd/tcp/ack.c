@@ -29,6 +29,7 @@ bool ack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 	dup = s->ack == c->snd_una && is_duplicate(c, s);
 	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) != 0)
 		n.recover = conn_tx_off(c, c->recover);
+	n.marked = (c->ecn & ECN_OK) != 0 && (s->flags & SEG_ECE) != 0;
 	echo(c, s, &n);
 	if (seq_gt(s->ack, c->snd_una))
 		take_new(tcp, c, s, &n);
@@ -37,6 +38,8 @@ bool ack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 	n.dup = !n.acked && (sack ? n.newly_sacked > 0 : dup);
 	if (c->flight != NULL && (n.acked || n.dup || n.dsack || c->flight->tlp_end != 0))
 		recover_ack(tcp, c, s, &n);
+	if (c->ecn != 0)
+		ecn_take_ack(tcp, c, s);
 	if (fin)
 		fin_acked(tcp, c);
 	if (c->state == TCP_CLOSED)

@@ -61,6 +61,15 @@ enum conn_flags {
 	CONN_HELD_BACK = 0x20000000, /* in SYN-RECEIVED: the peer's ACK has come, the accept queue had no room */
 };
 
+/* RFC 3168 */
+enum conn_ecn {
+	ECN_OK = 1,    /* both ends do it */
+	ECN_ASKED = 2, /* by our SYN */
+	ECN_ECHO = 4,  /* a mark has arrived: say so until CWR comes */
+	ECN_CWR = 8,   /* cwnd was reduced: say so with the next new segment */
+	ECN_WAIT = 16, /* no more reductions until ecn_end is acknowledged */
+};
+
 /* One struct timer serves them all: it runs for the earliest. */
 enum conn_timer {
 	T_RACK,   /* reordering, tail loss probe: RFC 8985; before T_REXMIT, which a probe puts off */
@@ -132,6 +141,8 @@ struct tcp_conn {
 	bool dsack_round, reordering;
 	uint8_t reo_mult;     /* RACK.reo_wnd_mult - 1 */
 	uint8_t reo_persist;
+	uint8_t ecn;          /* enum conn_ecn */
+	uint32_t ecn_end;
 
 	/* receiving */
 	uint32_t dsack_from, dsack_to; /* received twice and not told yet; equal: nothing (RFC 2883) */

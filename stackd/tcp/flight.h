@@ -91,6 +91,7 @@ struct flight_news {
 	bool original;        /* something below `recover` has arrived that was sent once */
 	bool reordered;       /* something sent once arrived after what was sent later */
 	bool dsack;
+	bool marked;          /* with ECE: cwnd does not grow (RFC 3168, 6.1.2) */
 	bool dup;             /* a duplicate ACK, RFC 5681; with SACK: one that told of something new */
 	uint32_t delivered;   /* bytes */
 	uint32_t bytes;       /* below snd_una */

@@ -2,7 +2,7 @@
 
 tcp_sources = stackd/wheel.c stackd/wheel.h \
 	stackd/tcp/ack.c stackd/tcp/calls.c stackd/tcp/cc.h stackd/tcp/cc_cubic.c stackd/tcp/cc_reno.c \
-	stackd/tcp/conn.c stackd/tcp/conn.h stackd/tcp/cookie.c stackd/tcp/flight.c stackd/tcp/flight.h \
+	stackd/tcp/conn.c stackd/tcp/conn.h stackd/tcp/cookie.c stackd/tcp/ecn.c stackd/tcp/flight.c stackd/tcp/flight.h \
 	stackd/tcp/flow.c stackd/tcp/flow.h \
 	stackd/tcp/icmp.c stackd/tcp/in.c stackd/tcp/listen.c stackd/tcp/listen.h stackd/tcp/open.c \
 	stackd/tcp/out.c stackd/tcp/port.c stackd/tcp/priv.h stackd/tcp/prr.c stackd/tcp/rack.c stackd/tcp/reasm.c stackd/tcp/reasm.h \
@@ -23,7 +23,7 @@ libtcptrace_la_LIBADD = libshm.la $(URCU_LIBS) $(CHECK_LIBS)
 tcp_tests = tests/unit/test_wheel tests/unit/test_flow tests/unit/test_listen tests/unit/test_reasm \
 	tests/unit/test_seg tests/unit/test_cc tests/unit/test_tcp_open tests/unit/test_tcp_data \
 	tests/unit/test_tcp_close tests/unit/test_tcp_loss tests/unit/test_tcp_attack tests/unit/test_tcp_timer \
-	tests/unit/test_tcp_sim tests/unit/test_flight tests/unit/test_tcp_rack tests/unit/test_tcp_undo tests/fuzz/fuzz_tcp
+	tests/unit/test_tcp_sim tests/unit/test_flight tests/unit/test_tcp_rack tests/unit/test_tcp_undo tests/unit/test_tcp_ecn tests/fuzz/fuzz_tcp
 check_PROGRAMS += $(tcp_tests)
 TESTS += $(tcp_tests)
 
@@ -75,6 +75,9 @@ tests_unit_test_tcp_rack_LDADD = libtcptrace.la
 tests_unit_test_tcp_undo_SOURCES = tests/unit/test_tcp_undo.c tests/unit/tcp_loss.h
 tests_unit_test_tcp_undo_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_undo_LDADD = libtcptrace.la
+tests_unit_test_tcp_ecn_SOURCES = tests/unit/test_tcp_ecn.c tests/unit/tcp_loss.h
+tests_unit_test_tcp_ecn_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
+tests_unit_test_tcp_ecn_LDADD = libtcptrace.la
 
 tcp_tests += tests/unit/test_tcp_limits
 tests_unit_test_tcp_limits_SOURCES = tests/unit/test_tcp_limits.c

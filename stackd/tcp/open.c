@@ -107,6 +107,7 @@ void open_passive(struct tcp *tcp, struct listener *l, const struct seg_in *s, c
 	c->snd_wl1 = s->seq;
 	tcp_set_state(tcp, c, TCP_SYN_RCVD);
 	open_take_options(tcp, c, &s->opts);
+	ecn_take_syn(tcp, c, s);
 	timer_set(tcp, c, T_REXMIT, tcp->now_us + c->rto_us);
 	conn_mark(tcp, c, TODO_SYN);
 }
@@ -138,6 +139,7 @@ void open_syn_sent(struct tcp *tcp, struct tcp_conn *c, struct seg_in *s)
 	c->snd_wl2 = s->ack;
 	c->soft_err = 0;
 	open_take_options(tcp, c, &s->opts);
+	ecn_take_syn(tcp, c, s);
 	if (ack)
 		syn_sent_ack(tcp, c, s);
 	else

@@ -74,8 +74,9 @@ static void send_rst(struct tcp *tcp, struct tcp_conn *c)
 static void send_syn(struct tcp *tcp, struct tcp_conn *c)
 {
 	bool first = c->snd_max == c->iss;
+	uint8_t flags = c->state == TCP_SYN_SENT ? SEG_SYN : SEG_SYN | SEG_ACK;
 
-	if (emit(tcp, c, c->state == TCP_SYN_SENT ? SEG_SYN : SEG_SYN | SEG_ACK, c->iss, 0) && !first) {
+	if (emit(tcp, c, (uint8_t)(flags | ecn_syn_flags(tcp, c, first)), c->iss, 0) && !first) {
 		COUNT(tcp->stats, TCP_REXMIT);
 		c->retrans++;
 	}
@@ -345,6 +346,7 @@ static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t se
 		open_syn_options(tcp, c, &s.opts);
 	else
 		options(tcp, c, len, &s.opts);
+	ecn_mark(c, len > 0 && seq == c->snd_max && c->snd_wnd > 0, &s.flags, &s.tos);
 	s.wnd = (flags & SEG_RST) != 0 ? 0 : window_offer(tcp, c);
 	p = seg_build(tcp->net, &s, (uint16_t)len, &text);
 	if (p == NULL)

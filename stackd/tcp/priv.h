@@ -11,6 +11,7 @@
  *   timer.c   what is due
  *   window.c  sizes of the receive and send buffers
  *   flight.c  what is in flight; sack.c what is told of it selectively, both ways
+ *   ecn.c     explicit congestion notification
  *   recover.c losses; rack.c finds them, prr.c paces their repair, undo.c takes it back; icmp.c errors from the path
  */
 #ifndef STACKD_TCP_PRIV_H
@@ -211,6 +212,14 @@ void undo_sent(struct tcp *tcp, struct tcp_conn *c); /* something was sent again
 void undo_end(struct tcp *tcp, struct tcp_conn *c);
 void undo_take(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
 void undo_frto(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
+
+/* ecn.c */
+uint8_t ecn_syn_flags(const struct tcp *tcp, struct tcp_conn *c, bool first);
+void ecn_take_syn(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s); /* SYN or SYN-ACK */
+void ecn_take_text(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
+void ecn_take_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s); /* after what it acknowledges */
+void ecn_reduced(struct tcp_conn *c);
+void ecn_mark(struct tcp_conn *c, bool fresh, uint8_t *flags, uint8_t *tos);
 
 /* sack.c */
 void sack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, struct flight_news *n);

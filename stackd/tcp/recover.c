@@ -13,6 +13,7 @@ static void enter(struct tcp *tcp, struct tcp_conn *c);
 static void with_sack(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
 static void without_sack(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
 static void head_again(struct tcp *tcp, struct tcp_conn *c);
+static void reduce(struct tcp_conn *c);
 static void grow(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
 
 void recover_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, const struct flight_news *n)
@@ -30,7 +31,7 @@ void recover_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, co
 		with_sack(tcp, c, n);
 	else
 		without_sack(tcp, c, n);
-	if (n->acked && !left && (c->flags & CONN_RECOVERY) == 0)
+	if (n->acked && !left && !n->marked && (c->flags & CONN_RECOVERY) == 0)
 		grow(tcp, c, n);
 	if (n->acked || n->newly_sacked > 0)
 		conn_mark(tcp, c, TODO_SEND);
@@ -104,15 +105,12 @@ static void without_sack(struct tcp *tcp, struct tcp_conn *c, const struct fligh
 
 static void enter(struct tcp *tcp, struct tcp_conn *c)
 {
-	uint32_t flight = c->snd_max - c->snd_una;
-
 	COUNT(tcp->stats, TCP_FAST_REXMIT);
 	undo_begin(c);
 	c->recover = c->snd_max;
 	c->flags |= CONN_RECOVERY;
 	c->flight->tlp_end = 0;
-	cc_ops(c->cc.name)->lost(&c->cc, flight < c->cc.cwnd ? flight : c->cc.cwnd, c->mss);
-	c->cc.cwnd = c->cc.ssthresh;
+	reduce(c);
 	if ((c->flags & CONN_SACK) != 0) {
 		prr_begin(c);
 	} else {
@@ -120,6 +118,18 @@ static void enter(struct tcp *tcp, struct tcp_conn *c)
 		flight_lose(c->flight, c->flight->head);
 	}
 	conn_mark(tcp, c, TODO_REXMIT);
+}
+
+/* One congestion event.  What is in flight counts, not more than cwnd; CUBIC takes cwnd when that was what held us back (RFC 9438,
+ * 4.6). */
+static void reduce(struct tcp_conn *c)
+{
+	uint32_t flight = c->snd_max - c->snd_una;
+	bool cwnd = flight == 0 || flight > c->cc.cwnd || (c->cc.name == CC_CUBIC && c->flight != NULL && c->flight->limited);
+
+	cc_ops(c->cc.name)->lost(&c->cc, cwnd ? c->cc.cwnd : flight, c->mss);
+	c->cc.cwnd = c->cc.ssthresh;
+	ecn_reduced(c);
 }
 
 static void leave(struct tcp *tcp, struct tcp_conn *c)
@@ -159,13 +169,9 @@ void recover_reordered(struct tcp *tcp, struct tcp_conn *c)
 /* A congestion event without a recovery: a loss that a probe has repaired, or a mark of ECN. */
 void recover_reduce(struct tcp *tcp, struct tcp_conn *c)
 {
-	uint32_t flight = c->snd_max - c->snd_una;
-
 	(void)tcp;
-	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) != 0)
-		return;
-	cc_ops(c->cc.name)->lost(&c->cc, flight > 0 && flight < c->cc.cwnd ? flight : c->cc.cwnd, c->mss);
-	c->cc.cwnd = c->cc.ssthresh;
+	if ((c->flags & (CONN_RECOVERY | CONN_LOSS)) == 0)
+		reduce(c);
 }
 
 /* RFC 5681 3.1 (4), RFC 6298 (5.4). */
@@ -188,6 +194,7 @@ void recover_timeout(struct tcp *tcp, struct tcp_conn *c)
 	}
 	if (c->rexmits <= 1) /* once for what is in flight */
 		cc_ops(c->cc.name)->timeout(&c->cc, flight, c->mss);
+	ecn_reduced(c);
 	c->cc.cwnd = c->mss;
 	c->recover = c->snd_max;
 	c->dup_acks_in = 0;

@@ -10,7 +10,8 @@
 
 #include "stackd/net/net.h"
 
-enum seg_flags { SEG_FIN = 1, SEG_SYN = 2, SEG_RST = 4, SEG_PSH = 8, SEG_ACK = 16, SEG_URG = 32 };
+enum seg_flags { SEG_FIN = 1, SEG_SYN = 2, SEG_RST = 4, SEG_PSH = 8, SEG_ACK = 16, SEG_URG = 32,
+                 SEG_ECE = 64, SEG_CWR = 128 };
 
 enum seg_has { SEG_HAS_MSS = 1, SEG_HAS_WS = 2, SEG_HAS_TS = 4, SEG_HAS_SACK_OK = 8 };
 

@@ -40,6 +40,7 @@ void tcp_conf_default(struct tcp_conf *c)
 		.sndbuf_initial = 64 << 10,
 		.initial_cwnd = 10,
 		.congestion = CC_CUBIC,
+		.ecn = ECN_MODE_PASSIVE,
 		.timestamps = true,
 		.sack = true,
 		.window_scaling = true,

@@ -49,6 +49,13 @@ struct tcp_owner {
 	struct tcp_conn *list[2]; /* kept by tcp/: connections it holds (embryonic ones too), and released ones */
 };
 
+/* RFC 3168, the numbers of Linux's tcp_ecn */
+enum ecn_mode {
+	ECN_MODE_OFF,
+	ECN_MODE_ON,      /* asked for and granted */
+	ECN_MODE_PASSIVE, /* granted */
+};
+
 struct tcp_conf {
 	uint32_t max_conns;       /* of this engine, TIME-WAIT and SYN-RECEIVED included */
 	uint32_t syn_queue;       /* half-open connections of one listener before cookies start */
@@ -63,6 +70,7 @@ struct tcp_conf {
 	uint32_t rcvbuf_max, rcvbuf_initial, sndbuf_max, sndbuf_initial; /* bytes */
 	uint32_t initial_cwnd;    /* segments, RFC 6928 */
 	uint8_t congestion;       /* enum cc_name */
+	uint8_t ecn;              /* enum ecn_mode */
 	bool timestamps, sack, window_scaling, syn_cookies;
 	uint16_t port_min, port_max; /* ephemeral range, RFC 6056 */
 	uint8_t secret[32];       /* keys of ISNs (RFC 6528), cookies, port choice (RFC 6056), flow hash */

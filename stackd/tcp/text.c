@@ -53,6 +53,7 @@ static bool take_bytes(struct tcp *tcp, struct tcp_conn *c, const struct seg_in 
 	}
 	if (len > c->rcv_mss)
 		c->rcv_mss = (uint16_t)len;
+	ecn_take_text(tcp, c, s);
 	if (off == c->rx_end) {
 		measure_rtt(tcp, c, s);
 		take_next(tcp, c, s->text, len);

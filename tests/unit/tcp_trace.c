@@ -382,6 +382,7 @@ void host_parse(struct pkt *p)
 	p->src = p->dst = ip4(0);
 	memcpy(p->src.b + 12, l3 + 12, 4);
 	memcpy(p->dst.b + 12, l3 + 16, 4);
+	p->tos = l3[1];
 	p->conn = NULL;
 	p->tcp = (struct pkt_tcp){
 		.sport = (uint16_t)(t[0] << 8 | t[1]),
