@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "examples/addr.h"
 #include <mtcp_api.h>
 #include <mtcp_epoll.h>
 
@@ -103,12 +104,12 @@ static void accept_all(int listener)
 	}
 }
 
-static int serve(const struct sockaddr_in *addr)
+static int serve(const union addr *addr)
 {
 	struct mtcp_epoll_event e[EVENTS];
-	int listener = mtcp_socket(mctx, AF_INET, SOCK_STREAM, 0);
+	int listener = mtcp_socket(mctx, addr->any.sa_family, SOCK_STREAM, 0);
 
-	if (listener < 0 || mtcp_bind(mctx, listener, (const struct sockaddr *)addr, sizeof(*addr)) != 0 ||
+	if (listener < 0 || mtcp_bind(mctx, listener, &addr->any, addr_len(addr)) != 0 ||
 	    mtcp_listen(mctx, listener, 128) != 0 || watch(MTCP_EPOLL_CTL_ADD, listener, MTCP_EPOLLIN, NULL) != 0) {
 		perror("echo: listen");
 		return 1;
@@ -193,14 +194,14 @@ static int print(int fd)
 	return n == 0 ? 1 : errno == EAGAIN ? 0 : -1;
 }
 
-static int ask(const struct sockaddr_in *addr)
+static int ask(const union addr *addr)
 {
 	static struct buffer b;
 	struct mtcp_epoll_event e[2];
-	int fd = mtcp_socket(mctx, AF_INET, SOCK_STREAM, 0), off = 0;
+	int fd = mtcp_socket(mctx, addr->any.sa_family, SOCK_STREAM, 0), off = 0;
 
 	mtcp_ioctl(mctx, fd, FIONBIO, &off); /* connect shall wait */
-	if (fd < 0 || mtcp_connect(mctx, fd, (const struct sockaddr *)addr, sizeof(*addr)) != 0 ||
+	if (fd < 0 || mtcp_connect(mctx, fd, &addr->any, addr_len(addr)) != 0 ||
 	    mtcp_setsock_nonblock(mctx, fd) != 0 || watch(MTCP_EPOLL_CTL_ADD, fd, MTCP_EPOLLIN, &input) != 0) {
 		perror("echo: connect");
 		return 1;
@@ -253,21 +254,23 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET };
+	union addr addr = addr_all();
+	unsigned port;
 	bool server = false;
 	int o, rc;
 
 	while ((o = getopt(argc, argv, "la:")) != -1) {
 		if (o == 'l')
 			server = true;
-		else if (o != 'a' || inet_pton(AF_INET, optarg, &addr.sin_addr) != 1)
+		else if (o != 'a' || !addr_parse(&addr, optarg))
 			return usage();
 	}
-	if (argc - optind != (server ? 1 : 2) || (!server && inet_pton(AF_INET, argv[optind], &addr.sin_addr) != 1))
+	if (argc - optind != (server ? 1 : 2) || (!server && !addr_parse(&addr, argv[optind])))
 		return usage();
-	addr.sin_port = htons((uint16_t)number(argv[argc - 1], 65535));
-	if (addr.sin_port == 0)
+	port = number(argv[argc - 1], 65535);
+	if (port == 0)
 		return usage();
+	addr_port(&addr, port);
 	mctx = mtcp_create_context(0);
 	if (mctx == NULL) {
 		fprintf(stderr, "echo: no context: %s. %s\n", strerror(errno), mtcp_error_text());

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "examples/addr.h"
 #include <mtcp_api.h>
 #include <mtcp_epoll.h>
 
@@ -41,7 +42,7 @@ struct job {
 	char head[HEAD_MAX];
 };
 
-static struct sockaddr_in server = { .sin_family = AF_INET };
+static union addr server;
 static char request[1024];
 static const char *name, *dir;
 static unsigned total = 1, started, done, failed;
@@ -98,9 +99,9 @@ static void job_start(struct job *j)
 	j->head_len = 0;
 	j->want = -1;
 	j->got = 0;
-	j->fd = mtcp_socket(mctx, AF_INET, SOCK_STREAM, 0);
+	j->fd = mtcp_socket(mctx, server.any.sa_family, SOCK_STREAM, 0);
 	if (!out_open(j) || j->fd < 0 || mtcp_epoll_ctl(mctx, ep, MTCP_EPOLL_CTL_ADD, j->fd, &e) != 0 ||
-	    (mtcp_connect(mctx, j->fd, (struct sockaddr *)&server, sizeof(server)) != 0 && errno != EINPROGRESS))
+	    (mtcp_connect(mctx, j->fd, &server.any, addr_len(&server)) != 0 && errno != EINPROGRESS))
 		job_end(j, strerror(errno));
 }
 
@@ -247,7 +248,8 @@ static unsigned number(const char *text, unsigned long max)
 /* http://ADDRESS[:PORT]/PATH becomes the server's address, the request and the file's name. */
 static bool url_parse(char *url)
 {
-	char host[64], *path, *port;
+	char host[96], *path, *port;
+	unsigned port_number;
 	size_t n;
 
 	if (strncmp(url, "http://", 7) != 0)
@@ -262,19 +264,24 @@ static bool url_parse(char *url)
 	if ((size_t)snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n",
 			     *path != '\0' ? path : "/", host) >= sizeof(request))
 		return false;
-	port = strchr(host, ':');
-	server.sin_port = htons((uint16_t)(port != NULL ? number(port + 1, 65535) : 80));
+	port = strrchr(host, ':');
+	if (port != NULL && strchr(port, ']') != NULL) /* a colon of the address */
+		port = NULL;
+	port_number = port != NULL ? number(port + 1, 65535) : 80;
 	if (port != NULL)
 		*port = '\0';
 	path[strcspn(path, "?#")] = '\0';
 	name = *path != '\0' && strrchr(path, '/')[1] != '\0' ? strrchr(path, '/') + 1 : "index.html";
-	return server.sin_port != 0 && inet_pton(AF_INET, host, &server.sin_addr) == 1;
+	if (port_number == 0 || !addr_parse(&server, host))
+		return false;
+	addr_port(&server, port_number);
+	return true;
 }
 
 static int usage(void)
 {
 	fprintf(stderr, "usage: fetch [-n TOTAL] [-c CONCURRENT] [-o DIR] [-q] http://ADDRESS[:PORT]/PATH\n"
-			"ADDRESS is a numeric IPv4 address.  -o DIR keeps the bodies, -o - prints them; otherwise they are only counted.\n");
+			"ADDRESS is numeric; one of IPv6 stands in brackets.  -o DIR keeps the bodies, -o - prints them; otherwise they are only counted.\n");
 	return 2;
 }
 
@@ -314,7 +321,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	/* INADDR_ANY: stackd's own address.  With several addresses, name the first and how many there are. */
-	mtcp_init_rss(mctx, INADDR_ANY, 1, server.sin_addr.s_addr, server.sin_port);
+	if (server.any.sa_family == AF_INET)
+		mtcp_init_rss(mctx, INADDR_ANY, 1, server.v4.sin_addr.s_addr, server.v4.sin_port);
 	ep = mtcp_epoll_create(mctx, EVENTS);
 	for (unsigned i = 0; i < concurrent; i++)
 		job[i].fd = job[i].out = -1;

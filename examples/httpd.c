@@ -6,7 +6,7 @@
  *
  * One thread, one context and one listener per CPU; epoll tells which connections have work.  A connection is either reading
  * a request (it waits for MTCP_EPOLLIN) or writing an answer (it waits for MTCP_EPOLLOUT once a write found no room).
- * HTTP/1.0 and 1.1, GET and HEAD, keep-alive and pipelining.  /64 is an answer of 64 bytes from memory, for benchmarks, unless
+ * Without -a it serves IPv4 and IPv6.  HTTP/1.0 and 1.1, GET and HEAD, keep-alive and pipelining.  /64 is an answer of 64 bytes from memory, for benchmarks, unless
  * ROOT has a file of that name.
  */
 #define _GNU_SOURCE
@@ -25,6 +25,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "examples/addr.h"
 #include "examples/sock.h"
 
 enum {
@@ -61,7 +62,8 @@ struct worker {
 	char *block; /* BLOCK bytes */
 };
 
-static struct sockaddr_in address = { .sin_family = AF_INET };
+static union addr address;
+static unsigned port = 80;
 static int root = -1; /* directory */
 static bool has_file_64;
 
@@ -345,15 +347,14 @@ static bool worker_open(struct worker *w)
 		return false;
 	}
 	w->ep = mtcp_epoll_create(w->mctx, EVENTS);
-	w->listener = mtcp_socket(w->mctx, AF_INET, SOCK_STREAM, 0);
+	w->listener = mtcp_socket(w->mctx, address.any.sa_family, SOCK_STREAM, 0);
 	if (w->ep < 0 || w->listener < 0 || mtcp_pipe(w->mctx, w->pipe) != 0 ||
 	    mtcp_setsockopt(w->mctx, w->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 	    mtcp_setsockopt(w->mctx, w->listener, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0 ||
-	    mtcp_bind(w->mctx, w->listener, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+	    mtcp_bind(w->mctx, w->listener, &address.any, addr_len(&address)) != 0 ||
 	    mtcp_listen(w->mctx, w->listener, BACKLOG) != 0 || !add(w, w->listener, &w->listener) ||
 	    !add(w, w->pipe[0], &w->pipe)) {
-		fprintf(stderr, "httpd: cannot listen on %s:%d: %s\n", inet_ntoa(address.sin_addr), ntohs(address.sin_port),
-			strerror(errno));
+		fprintf(stderr, "httpd: cannot listen on port %u: %s\n", port, strerror(errno));
 		return false;
 	}
 	return true;
@@ -426,11 +427,11 @@ int main(int argc, char **argv)
 	sigset_t ends;
 	int o, sig;
 
-	address.sin_port = htons(80);
+	address = addr_all();
 	while ((o = getopt(argc, argv, "p:a:r:c:")) != -1) {
 		if (o == 'p')
-			address.sin_port = htons((uint16_t)number(optarg, 65535));
-		else if (o == 'a' && inet_pton(AF_INET, optarg, &address.sin_addr) == 1)
+			port = number(optarg, 65535);
+		else if (o == 'a' && addr_parse(&address, optarg))
 			continue;
 		else if (o == 'r')
 			dir = optarg;
@@ -439,8 +440,9 @@ int main(int argc, char **argv)
 		else
 			return usage();
 	}
-	if (optind != argc || workers == 0 || address.sin_port == 0)
+	if (optind != argc || workers == 0 || port == 0)
 		return usage();
+	addr_port(&address, port);
 	root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0) {
 		perror(dir);

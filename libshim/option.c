@@ -38,6 +38,8 @@ static const struct int_opt {
 	{ IPPROTO_TCP, TCP_QUICKACK, OPT_QUICKACK, 0, 1, 0 },
 	{ IPPROTO_IP, IP_TOS, OPT_TOS, 0, 255, 0 },
 	{ IPPROTO_IP, IP_TTL, OPT_TTL, 1, 255, 64 },
+	{ IPPROTO_IPV6, IPV6_TCLASS, OPT_TOS, 0, 255, 0 },
+	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, OPT_TTL, 1, 255, 64 },
 };
 
 static const char *const cc_names[CC_MAX] = { [CC_CUBIC] = "cubic", [CC_RENO] = "reno" };
@@ -49,6 +51,7 @@ static int get_plain(struct shim_ctx *c, struct shim_stream *st, int level, int 
 static int do_set(struct shim_ctx *c, int fd, int level, int name, const void *val, socklen_t len);
 static int set_congestion(struct shim_ctx *c, struct shim_stream *st, const char *name, socklen_t len);
 static int set_linger(struct shim_stream *st, const void *val, socklen_t len);
+static int set_v6only(struct shim_stream *st, const void *val, socklen_t len);
 static int set_opt(struct shim_ctx *c, struct shim_stream *st, enum sock_opt o, uint32_t value);
 static const struct int_opt *find(int level, int name);
 static struct shim_opts *opts_of(struct shim_stream *st);
@@ -119,6 +122,10 @@ static int do_get(struct shim_ctx *c, int fd, int level, int name, void *val, so
 
 static int get_plain(struct shim_ctx *c, struct shim_stream *st, int level, int name, int *v)
 {
+	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && (st->s.flags & F_INET6) != 0) {
+		*v = (st->s.flags & F_V6ONLY) != 0;
+		return 0;
+	}
 	if (level != SOL_SOCKET)
 		return -ENOSYS;
 	switch (name) {
@@ -206,6 +213,8 @@ static int do_set(struct shim_ctx *c, int fd, int level, int name, const void *v
 		return set_congestion(c, st, val, len);
 	if (level == SOL_SOCKET && name == SO_LINGER)
 		return set_linger(st, val, len);
+	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY)
+		return set_v6only(st, val, len);
 	flag = level != SOL_SOCKET ? 0 : name == SO_REUSEPORT ? F_REUSEPORT : name == SO_REUSEADDR ? F_REUSEADDR : 0;
 	if (o == NULL && flag == 0)
 		return -ENOSYS;
@@ -246,6 +255,20 @@ static int set_linger(struct shim_stream *st, const void *val, socklen_t len)
 	if (opts == NULL)
 		return -ENOMEM;
 	opts->linger_s = l.l_onoff == 0 ? -1 : l.l_linger > LINGER_MAX_S ? LINGER_MAX_S : l.l_linger;
+	return 0;
+}
+
+/* ipv6(7): before it is bound */
+static int set_v6only(struct shim_stream *st, const void *val, socklen_t len)
+{
+	int v;
+
+	if ((st->s.flags & F_INET6) == 0)
+		return -ENOPROTOOPT;
+	if (len < sizeof(v) || st->s.state != ST_FRESH || (st->s.flags & F_BOUND) != 0)
+		return -EINVAL;
+	memcpy(&v, val, sizeof(v));
+	st->s.flags = v != 0 ? st->s.flags | F_V6ONLY : st->s.flags & ~(uint32_t)F_V6ONLY;
 	return 0;
 }
 

@@ -77,7 +77,8 @@ void rss_learn(const struct ctl_welcome *w)
 uint32_t rss_engine(const struct shim_ctx *c, const struct ipaddr *src, uint16_t sport, const struct ipaddr *dst,
                     uint16_t dport)
 {
-	uint32_t hash = rss_hash_tcp4(c->welcome.rss_key, dst, src, dport, sport);
+	uint32_t hash = addr_is_v4(dst) ? rss_hash_tcp4(c->welcome.rss_key, dst, src, dport, sport)
+	                                : rss_hash_tcp6(c->welcome.rss_key, dst, src, dport, sport);
 	uint32_t engine = c->welcome.reta[hash % SHM_RETA_SIZE];
 
 	return engine < c->lanes ? engine : c->home;
@@ -88,8 +89,9 @@ struct ipaddr rss_source(struct shim_ctx *c, const struct ipaddr *dst, uint16_t 
 	struct ipaddr any = addr_v4(0);
 	struct rss_pool *p = NULL;
 
-	if (memcmp(dst, &any, 12) == 0)
-		p = find_pool(c, dst->w[3], port);
+	if (!addr_is_v4(dst))
+		return (struct ipaddr){ .w = { 0 } }; /* pools are of IPv4 */
+	p = find_pool(c, dst->w[3], port);
 	if (p == NULL || p->base == 0)
 		return any;
 	return addr_v4(htonl(p->base + p->turn++ % p->count));

@@ -106,6 +106,7 @@ enum shim_flags {
 	F_REUSEADDR = 1 << 22,
 	F_LISTENER = 1 << 23, /* which half of struct shim_stream's union counts */
 	F_GATHER = 1 << 24,   /* parts of one write: the engine is told at its end */
+	F_V6ONLY = 1 << 25,   /* IPV6_V6ONLY */
 };
 
 enum stream_state {
@@ -349,6 +350,9 @@ int sock_reserve(struct shim_ctx *c, struct shim_stream *st);
 int addr_in(const struct sockaddr *sa, socklen_t len, struct ipaddr *ip, uint16_t *port);
 void addr_out(const struct shim_stream *st, const struct ipaddr *ip, uint16_t port, struct sockaddr *sa, socklen_t *len);
 bool addr_is_any(const struct ipaddr *ip);
+bool addr_is_v4(const struct ipaddr *ip);
+bool addr_is_link_local(const struct ipaddr *ip);
+int addr_for(const struct shim_stream *st, const struct sockaddr *sa, socklen_t len, struct ipaddr *ip, uint16_t *port);
 struct ipaddr addr_v4(uint32_t net_order);
 
 /* --- stream.c ----------------------------------------------------------------------------------------------------------- */

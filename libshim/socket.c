@@ -255,10 +255,13 @@ static int do_bind(struct shim_ctx *c, int fd, const struct sockaddr *addr, sock
 
 	if (st == NULL)
 		return err;
-	if (addr == NULL || addr_in(addr, len, &ip, &port) != 0 || st->s.state != ST_FRESH || (st->s.flags & F_BOUND) != 0)
+	if (addr == NULL || st->s.state != ST_FRESH || (st->s.flags & F_BOUND) != 0)
 		return -EINVAL;
-	if (addr->sa_family == AF_INET6 && (st->s.flags & F_INET6) == 0)
-		return -EINVAL;
+	err = addr_for(st, addr, len, &ip, &port);
+	if (err == 0 && (ip.b[0] == 0xff || ((st->s.flags & F_V6ONLY) != 0 && addr_is_v4(&ip))))
+		err = -EINVAL;
+	if (err != 0)
+		return err;
 	if (c->down)
 		return -ESHUTDOWN;
 	st->local = ip;
@@ -280,7 +283,7 @@ int sock_reserve(struct shim_ctx *c, struct shim_stream *st)
 	struct ctl_bind b = {
 		.cookie = st->s.cookie,
 		.port = st->local_port,
-		.reuseport = (st->s.flags & F_REUSEPORT) != 0,
+		.flags = ((st->s.flags & F_REUSEPORT) != 0 ? BIND_REUSEPORT : 0) | ((st->s.flags & F_V6ONLY) != 0 ? BIND_V6ONLY : 0),
 		.addr = st->local,
 	};
 	uint32_t port = 0;
@@ -396,11 +399,11 @@ static int do_connect(struct shim_ctx *c, int fd, const struct sockaddr *addr, s
 		return err;
 	if (addr == NULL)
 		return -EFAULT;
-	err = addr_in(addr, len, &dst, &port);
+	err = addr_for(st, addr, len, &dst, &port);
+	if (err == 0 && (st->s.flags & F_V6ONLY) != 0 && addr_is_v4(&dst))
+		err = -ENETUNREACH;
 	if (err != 0)
 		return err;
-	if (addr->sa_family == AF_INET6 && (st->s.flags & F_INET6) == 0)
-		return -EAFNOSUPPORT;
 	switch (st->s.state) {
 	case ST_CONNECTING:
 		if (lane_pump(c) && st->s.state == ST_OPEN)
@@ -471,6 +474,23 @@ static int connect_wait(struct shim_ctx *c, struct shim_stream *st)
 	return st->s.state == ST_DEAD ? -stream_take_error(st) : 0;
 }
 
+/* Our only address of the destination's family, or NULL: then who knows which of them is chosen. */
+static const struct ipaddr *only_source(const struct shim_ctx *c, const struct ipaddr *dst)
+{
+	const struct ipaddr *only = NULL;
+
+	for (uint32_t i = 0; i < c->welcome.addrs; i++) {
+		const struct ipaddr *a = &c->welcome.addr[i];
+
+		if (addr_is_v4(a) != addr_is_v4(dst) || addr_is_link_local(a) != addr_is_link_local(dst))
+			continue;
+		if (only != NULL)
+			return NULL;
+		only = a;
+	}
+	return only;
+}
+
 /* The home engine chooses a port whose packets come back to it.  Where the program has chosen, the packets choose the engine. */
 static uint32_t choose_lane(const struct shim_ctx *c, const struct shim_stream *st)
 {
@@ -478,11 +498,9 @@ static uint32_t choose_lane(const struct shim_ctx *c, const struct shim_stream *
 
 	if (st->local_port == 0)
 		return c->home;
-	if (addr_is_any(src) && c->welcome.addrs != 1)
-		return c->home;
 	if (addr_is_any(src))
-		src = &c->welcome.addr[0];
-	return rss_engine(c, src, st->local_port, &st->peer, st->peer_port);
+		src = only_source(c, &st->peer);
+	return src == NULL ? c->home : rss_engine(c, src, st->local_port, &st->peer, st->peer_port);
 }
 
 /* --- Addresses --------------------------------------------------------------------------------------------------------------- */
@@ -536,6 +554,37 @@ bool addr_is_any(const struct ipaddr *ip)
 	return memcmp(ip, &any, sizeof(any)) == 0 || memcmp(ip, &any4, sizeof(any4)) == 0;
 }
 
+bool addr_is_v4(const struct ipaddr *ip)
+{
+	struct ipaddr any4 = addr_v4(0);
+
+	return memcmp(ip, &any4, 12) == 0;
+}
+
+bool addr_is_link_local(const struct ipaddr *ip)
+{
+	return ip->b[0] == 0xfe && (ip->b[1] & 0xc0) == 0x80;
+}
+
+/* A link-local address is of one port: its scope id says which, counted from 1 (proto.h). */
+static int scope_in(struct ipaddr *ip, uint32_t scope)
+{
+	if (!addr_is_link_local(ip))
+		return 0;
+	if (scope == 0 || scope > UINT8_MAX || ip->b[2] != 0 || ip->b[3] != 0)
+		return -EINVAL;
+	ip->b[3] = (uint8_t)scope;
+	return 0;
+}
+
+/* An address as the program gives it, for a socket of one family. */
+int addr_for(const struct shim_stream *st, const struct sockaddr *sa, socklen_t len, struct ipaddr *ip, uint16_t *port)
+{
+	int family = (st->s.flags & F_INET6) != 0 ? AF_INET6 : AF_INET, err = addr_in(sa, len, ip, port);
+
+	return err == 0 && sa->sa_family != family ? -EAFNOSUPPORT : err;
+}
+
 int addr_in(const struct sockaddr *sa, socklen_t len, struct ipaddr *ip, uint16_t *port)
 {
 	if (len < sizeof(sa->sa_family))
@@ -558,7 +607,7 @@ int addr_in(const struct sockaddr *sa, socklen_t len, struct ipaddr *ip, uint16_
 		memcpy(&in6, sa, sizeof(in6));
 		memcpy(ip, &in6.sin6_addr, sizeof(*ip));
 		*port = ntohs(in6.sin6_port);
-		return 0;
+		return scope_in(ip, in6.sin6_scope_id);
 	}
 	return -EAFNOSUPPORT;
 }
@@ -571,6 +620,10 @@ void addr_out(const struct shim_stream *st, const struct ipaddr *ip, uint16_t po
 	socklen_t size = six ? sizeof(in6) : sizeof(in);
 
 	memcpy(&in6.sin6_addr, ip, sizeof(*ip));
+	if (addr_is_link_local(ip)) {
+		in6.sin6_scope_id = ip->b[3];
+		in6.sin6_addr.s6_addr[3] = 0;
+	}
 	memcpy(sa, six ? (const void *)&in6 : (const void *)&in, *len < size ? *len : size);
 	*len = size;
 }

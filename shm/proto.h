@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC 0x53544b44u /* "STKD" */
-#define SHM_ABI 2u            /* raised by every change of this header that old clients would misread */
+#define SHM_ABI 3u            /* raised by every change of this header that old clients would misread */
 
 enum {
 	SHM_LINE = 64,         /* cache line; also the size of a ring slot */
@@ -30,7 +30,9 @@ enum {
 	SHM_ADDRS_MAX = 16,    /* local addresses told to a client */
 };
 
-/* An IP address.  IPv4 is stored v4-mapped (RFC 4291, 2.5.5.2), so that one comparison serves both families. */
+/* An IP address.  IPv4 is stored v4-mapped (RFC 4291, 2.5.5.2), so that one comparison serves both families.  A link-local address of
+ * IPv6 has the number of its port, counted from 1 as the configuration names them, in its fourth byte: it is the scope id of a
+ * struct sockaddr_in6, and zero in packets. */
 struct ipaddr {
 	union {
 		uint8_t b[16];
@@ -123,8 +125,13 @@ struct ctl_lane {
 struct ctl_bind {
 	uint32_t cookie;
 	uint16_t port; /* 0: stackd chooses */
-	uint16_t reuseport;
-	struct ipaddr addr; /* :: or 0.0.0.0 mapped: any */
+	uint16_t flags;     /* enum bind_flags */
+	struct ipaddr addr; /* ::ffff:0.0.0.0: any of IPv4; ::: any of both families, or of IPv6 */
+};
+
+enum bind_flags {
+	BIND_REUSEPORT = 1,
+	BIND_V6ONLY = 2, /* :: is of IPv6 alone */
 };
 
 struct ctl_listen {

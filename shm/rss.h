@@ -15,7 +15,10 @@
 
 #include "shm/proto.h"
 
-enum { RSS_TUPLE4_SIZE = 12 }; /* IPv4: source, destination, source port, destination port */
+enum {
+	RSS_TUPLE4_SIZE = 12, /* IPv4: source, destination, source port, destination port */
+	RSS_TUPLE6_SIZE = 36,
+};
 
 static inline void rss_default_key(uint8_t key[SHM_RSS_KEY_SIZE])
 {
@@ -51,6 +54,20 @@ static inline uint32_t rss_hash_tcp4(const uint8_t key[SHM_RSS_KEY_SIZE], const 
 	in[9] = (uint8_t)sport;
 	in[10] = (uint8_t)(dport >> 8);
 	in[11] = (uint8_t)dport;
+	return rss_hash(key, in, sizeof(in));
+}
+
+/* The same for IPv6. */
+static inline uint32_t rss_hash_tcp6(const uint8_t key[SHM_RSS_KEY_SIZE], const struct ipaddr *src,
+                                     const struct ipaddr *dst, uint16_t sport, uint16_t dport)
+{
+	uint8_t in[RSS_TUPLE6_SIZE] = {[32] = (uint8_t)(sport >> 8), (uint8_t)sport, (uint8_t)(dport >> 8), (uint8_t)dport};
+
+	memcpy(in, src, 16);
+	memcpy(in + 16, dst, 16);
+	for (unsigned i = 0; i < 32; i += 16)
+		if (in[i] == 0xfe && (in[i + 1] & 0xc0) == 0x80)
+			in[i + 3] = 0; /* the port's number is not on the wire */
 	return rss_hash(key, in, sizeof(in));
 }
 

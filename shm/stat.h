@@ -73,7 +73,7 @@ struct stat_port {
 	uint8_t mac[6];
 	uint16_t mtu;
 	uint32_t queues, flags;
-	char address[64];             /* "10.9.0.1/24 ..." */
+	char address[256];            /* "10.9.0.1/24 fd00::1/64 ..." */
 	uint64_t n[STAT_NIC_COUNTERS]; /* the device's own counters; named by nic_names */
 };
 
@@ -135,7 +135,7 @@ struct stat_listener {
 	uint32_t app; /* 0: unused */
 	struct ipaddr addr;
 	uint16_t port;
-	uint16_t reuseport;
+	uint8_t reuseport, v6only;
 	uint32_t backlog; /* 0: bound only */
 	uint32_t waiting, syns;
 };

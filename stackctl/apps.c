@@ -72,18 +72,33 @@ int cmd_apps(const struct segment *s, const struct options *o, FILE *f)
 	return out_close(&out) == 0 ? 0 : EXIT_FAILED;
 }
 
-const char *address_text(const struct ipaddr *a, char *text)
+const char *address_text(const struct ipaddr *a, bool json, char *text)
 {
 	static const struct ipaddr none;
-	bool v4 = a->w[0] == 0 && a->w[1] == 0 && a->w[2] == htonl(0xffff);
+	struct ipaddr wire = *a;
+	char plain[INET6_ADDRSTRLEN], zone[8] = "";
 
-	if (memcmp(a, &none, sizeof(none)) == 0 || (v4 && a->w[3] == 0))
+	if (memcmp(a, &none, sizeof(none)) == 0)
 		return strcpy(text, "*");
-	if (v4)
+	if (a->w[0] == 0 && a->w[1] == 0 && a->w[2] == htonl(0xffff)) {
 		inet_ntop(AF_INET, &a->w[3], text, INET6_ADDRSTRLEN);
-	else
-		inet_ntop(AF_INET6, a->b, text, INET6_ADDRSTRLEN);
+		return text;
+	}
+	if (a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80) { /* of one port: proto.h */
+		wire.b[3] = 0;
+		snprintf(zone, sizeof(zone), "%%%u", a->b[3]);
+	}
+	inet_ntop(AF_INET6, wire.b, plain, sizeof(plain));
+	snprintf(text, ADDRESS_TEXT, json ? "%s%s" : "[%s%s]", plain, zone);
 	return text;
+}
+
+/* :: alone is of both families; what is of one alone says so. */
+static const char *listener_text(const struct stat_listener *l, bool json, char *text)
+{
+	if (l->v6only && l->addr.w[0] == 0 && l->addr.w[1] == 0 && l->addr.w[2] == 0 && l->addr.w[3] == 0)
+		return json ? "::" : "[::]";
+	return address_text(&l->addr, json, text);
 }
 
 int cmd_listeners(const struct segment *s, const struct options *o, FILE *f)
@@ -94,14 +109,14 @@ int cmd_listeners(const struct segment *s, const struct options *o, FILE *f)
 	};
 	struct out out;
 	struct stat_listener l;
-	char address[INET6_ADDRSTRLEN];
+	char address[ADDRESS_TEXT];
 
 	out_open(&out, f, o->json, "listeners", col, sizeof(col) / sizeof(col[0]));
 	for (unsigned i = 0; i < s->head.listeners; i++) {
 		/* a port that is bound only, with --all */
 		if (!segment_listener(s, i, &l) || (l.backlog == 0 && !o->all) || (o->app >= 0 && (uint32_t)o->app != l.app))
 			continue;
-		out_text(&out, address_text(&l.addr, address));
+		out_text(&out, listener_text(&l, out.json, address));
 		out_number(&out, l.port);
 		out_number(&out, l.app);
 		out_number(&out, l.backlog);

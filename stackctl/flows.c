@@ -37,14 +37,14 @@ static bool wanted(const struct stat_flow *f, const struct options *o)
 
 static void print_flow(struct out *out, const struct stat_flow *f, unsigned engine, uint64_t now)
 {
-	char address[INET6_ADDRSTRLEN];
+	char address[ADDRESS_TEXT];
 
 	out_number(out, engine);
 	out_number(out, f->app);
 	out_text(out, f->state < STATES ? state[f->state] : "?");
-	out_text(out, address_text(&f->local, address));
+	out_text(out, address_text(&f->local, out->json, address));
 	out_number(out, f->lport);
-	out_text(out, address_text(&f->peer, address));
+	out_text(out, address_text(&f->peer, out->json, address));
 	out_number(out, f->pport);
 	out_number(out, now > f->born_us ? now - f->born_us : 0);
 	out_number(out, f->rx_bytes);

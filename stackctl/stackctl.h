@@ -79,8 +79,9 @@ int cause_number(const char *name);
 const char *user_name(uint32_t uid, char *text, size_t size);
 const char *app_state_name(uint32_t state);
 
-/* An address as people write it; text has room for INET6_ADDRSTRLEN bytes. */
-const char *address_text(const struct ipaddr *a, char *text);
+/* An address as people write it, "10.9.0.1", "[fd00::1]", "[fe80::1%1]", "*" for ::; JSON has no brackets.  text has room for ADDRESS_TEXT bytes. */
+enum { ADDRESS_TEXT = 64 };
+const char *address_text(const struct ipaddr *a, bool json, char *text);
 
 /* One view of all counters, for stats. */
 struct counters {

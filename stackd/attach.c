@@ -149,9 +149,11 @@ static void fill_welcome(const struct client *c, struct ctl_welcome *w)
 		w->max_sockets = c->rule->max_sockets;
 		w->memory_mib = (uint32_t)(c->rule->memory >> 20);
 	}
-	for (unsigned p = 0; p < conf->ports; p++) {
-		for (unsigned a = 0; a < conf->port[p].addrs && w->addrs < SHM_ADDRS_MAX; a++)
-			w->addr[w->addrs++] = conf->port[p].addr[a].addr;
+	for (unsigned p = 0; p < c->ctl->net->ports; p++) {
+		const struct net_port_conf *port = &c->ctl->net->port[p];
+
+		for (unsigned a = 0; a < port->addrs && w->addrs < SHM_ADDRS_MAX; a++)
+			w->addr[w->addrs++] = port->addr[a].addr;
 	}
 	memcpy(w->rss_key, c->ctl->net->rss_key, sizeof(w->rss_key));
 	memcpy(w->reta, c->ctl->reta, sizeof(w->reta));

@@ -57,7 +57,7 @@ static int bind_check(const struct client *c, const struct ctl_bind *b)
 		return EACCES;
 	if (c->ports >= PORTS_MAX)
 		return ENOBUFS;
-	if (port_find(c, b->cookie) != NULL)
+	if (port_find(c, b->cookie) != NULL || (b->flags & ~(BIND_REUSEPORT | BIND_V6ONLY)) != 0)
 		return EINVAL;
 	if (b->port != 0 && !conf_client_may_bind(c->rule, b->port)) {
 		log_info("ctl", "app %u (%s) may not bind port %u: the rule for %s in %s does not name it in `ports`", c->id,
@@ -74,16 +74,13 @@ static int bind_one(struct client *c, const struct ctl_bind *b, struct client_po
 	const struct tcp_conf *tcp = &c->ctl->conf->tcp;
 	struct tcp_owner *owner[SHM_ENGINES_MAX];
 	struct listen_who who = { c->id, b->cookie, c->cred.pid, c->cred.uid, c->home, owner };
-	struct ipaddr addr = b->addr;
 	struct client_port *p = calloc(1, sizeof(*p) + c->ctl->cores * sizeof(p->out[0]));
 
 	if (p == NULL)
 		return ENOMEM;
-	if (addr_any(&addr))
-		memset(&addr, 0, sizeof(addr));
 	for (unsigned e = 0; e < c->ctl->cores; e++)
 		owner[e] = &c->lane[e]->owner;
-	p->listener = listen_bind(c->ctl->listeners, &who, &addr, b->port, b->reuseport != 0, tcp->port_min, tcp->port_max);
+	p->listener = listen_bind(c->ctl->listeners, &who, &b->addr, b->port, b->flags, tcp->port_min, tcp->port_max);
 	if (p->listener == NULL) {
 		int err = errno;
 

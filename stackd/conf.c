@@ -152,7 +152,7 @@ static bool list_text(const config_setting_t *s, char *text, size_t size)
 
 static bool takes_list(const struct conf_key *k)
 {
-	return k->type == CONF_NUMBERS || k->type == CONF_ADDRS || k->type == CONF_PORTS;
+	return k->type == CONF_NUMBERS || k->type == CONF_ADDRS || k->type == CONF_ROUTERS || k->type == CONF_PORTS;
 }
 
 static void read_value(struct reader *r, const struct conf_key *k, const config_setting_t *s, void *base, const char *path)

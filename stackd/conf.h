@@ -36,7 +36,7 @@ struct conf_port {
 	uint16_t mtu, vlan;
 	struct net_addr addr[NET_ADDRS_MAX];
 	unsigned addrs;
-	struct ipaddr gateway;
+	struct ipaddr gateway[2]; /* of IPv4, of IPv6; unspecified: none */
 	struct nic_fault fault;
 	enum conf_speed replay_speed;
 	enum conf_end replay_end;
@@ -103,7 +103,7 @@ struct conf {
 	struct conf_route route[NET_ROUTES_MAX];
 	unsigned routes;
 	/* net */
-	uint32_t arp_entries, arp_age_s, frag_entries, frag_timeout_ms, icmp_rate;
+	uint32_t arp_entries, arp_age_s, nd_age_s, dad, frag_entries, frag_timeout_ms, icmp_rate;
 	/* control */
 	char socket[108];
 	uint32_t socket_mode;
@@ -129,6 +129,12 @@ void conf_default(struct conf *c);
 const struct conf_client *conf_client_for(const struct conf *c, uid_t uid, const gid_t *gid, unsigned gids);
 
 bool conf_client_may_bind(const struct conf_client *rule, uint16_t port);
+
+/* Is it in one of the port's networks? */
+bool conf_port_reaches(const struct conf_port *p, const struct ipaddr *a);
+
+/* Has it an address of IPv6? */
+bool conf_port_speaks_ip6(const struct conf_port *p);
 
 /* Print all keys: type, default, range, unit, meaning; one line each (for --keys, the man page and the sample file's test). */
 void conf_print_keys(FILE *out);

@@ -10,6 +10,8 @@
 
 #include "stackd/conf_keys.h"
 
+enum { IP6_MTU_MIN = 1280 };
+
 struct check {
 	struct conf *c;
 	conf_say_fn say;
@@ -47,23 +49,33 @@ static bool is_none(const struct ipaddr *a)
 	return (a->w[0] | a->w[1] | a->w[2] | a->w[3]) == 0;
 }
 
-static bool on_link(const struct conf_port *p, const struct ipaddr *a)
+static bool is_link_local(const struct ipaddr *a)
 {
-	for (unsigned i = 0; i < p->addrs; i++) {
-		uint32_t differ = ntohl(p->addr[i].addr.w[3] ^ a->w[3]);
-		uint8_t prefix = p->addr[i].prefix;
+	return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
+}
 
-		if (prefix == 0 || differ >> (32 - prefix) == 0)
+bool conf_port_speaks_ip6(const struct conf_port *p)
+{
+	for (unsigned i = 0; i < p->addrs; i++)
+		if (!net_is_ip4(&p->addr[i].addr))
 			return true;
-	}
 	return false;
 }
 
+bool conf_port_reaches(const struct conf_port *p, const struct ipaddr *a)
+{
+	for (unsigned i = 0; i < p->addrs; i++)
+		if (net_is_ip4(&p->addr[i].addr) == net_is_ip4(a) && net_prefix_holds(&p->addr[i].addr, p->addr[i].prefix, a))
+			return true;
+	return is_link_local(a) && conf_port_speaks_ip6(p);
+}
+
+/* Link-local addresses may be the same on several ports. */
 static const struct conf_port *owner_of(const struct conf *c, const struct ipaddr *a)
 {
 	for (unsigned i = 0; i < c->ports; i++)
 		for (unsigned j = 0; j < c->port[i].addrs; j++)
-			if (c->port[i].addr[j].addr.w[3] == a->w[3])
+			if (memcmp(&c->port[i].addr[j].addr, a, sizeof(*a)) == 0)
 				return &c->port[i];
 	return NULL;
 }
@@ -76,11 +88,11 @@ static int port_named(const struct conf *c, const char *name)
 	return -1;
 }
 
-static const char *dotted(const struct ipaddr *a)
+static const char *written(const struct ipaddr *a)
 {
-	struct in_addr in = { a->w[3] };
+	static char text[INET6_ADDRSTRLEN];
 
-	return inet_ntoa(in);
+	return net_is_ip4(a) ? inet_ntop(AF_INET, &a->w[3], text, sizeof(text)) : inet_ntop(AF_INET6, a->b, text, sizeof(text));
 }
 
 static void check_bridge(const struct check *k, unsigned i)
@@ -115,6 +127,18 @@ static void check_mode(const struct check *k, unsigned i)
 		SAY_AT(k, "ports", i, ".fault", "a replay has no wire that could be bad");
 }
 
+static void check_gateway(const struct check *k, unsigned i, const struct ipaddr *gateway)
+{
+	const struct conf_port *p = &k->c->port[i];
+
+	if (is_none(gateway))
+		return;
+	if (owner_of(k->c, gateway) != NULL)
+		SAY_AT(k, "ports", i, ".gateway", "%s is an address of our own", written(gateway));
+	else if (!conf_port_reaches(p, gateway))
+		SAY_AT(k, "ports", i, ".gateway", "%s is in none of the port's networks", written(gateway));
+}
+
 static void check_addresses(const struct check *k, unsigned i)
 {
 	const struct conf_port *p = &k->c->port[i], *other;
@@ -123,15 +147,13 @@ static void check_addresses(const struct check *k, unsigned i)
 		SAY_AT(k, "ports", i, "", "an endpoint wants an address, like address = \"10.9.0.1/24\"");
 	for (unsigned j = 0; j < p->addrs; j++) {
 		other = owner_of(k->c, &p->addr[j].addr);
-		if (other != p)
-			SAY_AT(k, "ports", i, ".address", "%s belongs to port \"%s\" already", dotted(&p->addr[j].addr), other->name);
+		if (other != p && !is_link_local(&p->addr[j].addr))
+			SAY_AT(k, "ports", i, ".address", "%s belongs to port \"%s\" already", written(&p->addr[j].addr), other->name);
 	}
-	if (is_none(&p->gateway))
-		return;
-	if (owner_of(k->c, &p->gateway) != NULL)
-		SAY_AT(k, "ports", i, ".gateway", "%s is an address of our own", dotted(&p->gateway));
-	else if (!on_link(p, &p->gateway))
-		SAY_AT(k, "ports", i, ".gateway", "%s is in none of the port's networks", dotted(&p->gateway));
+	if (conf_port_speaks_ip6(p) && p->mtu < IP6_MTU_MIN)
+		SAY_AT(k, "ports", i, ".mtu", "IPv6 wants at least %u", IP6_MTU_MIN);
+	check_gateway(k, i, &p->gateway[0]);
+	check_gateway(k, i, &p->gateway[1]);
 }
 
 static void check_ports(const struct check *k)
@@ -164,14 +186,18 @@ static void check_route(const struct check *k, unsigned i)
 		return;
 	}
 	for (unsigned j = 0; j < c->ports; j++)
-		reached |= (r->port[0] == '\0' || (int)j == port) && on_link(&c->port[j], &r->via);
+		reached |= (r->port[0] == '\0' || (int)j == port) && conf_port_reaches(&c->port[j], &r->via);
 	if (is_none(&r->via))
 		SAY_AT(k, "routes", i, ".via", "must be the address of a router");
+	else if (!is_none(&r->dst) && net_is_ip4(&r->via) != net_is_ip4(&r->dst))
+		SAY_AT(k, "routes", i, ".via", "%s is not of the family of the network", written(&r->via));
+	else if (is_link_local(&r->via) && r->port[0] == '\0' && c->ports > 1)
+		SAY_AT(k, "routes", i, ".port", "%s may be on any port: name the one", written(&r->via));
 	else if (!reached)
-		SAY_AT(k, "routes", i, ".via", "%s is in no network of %s%s", dotted(&r->via),
+		SAY_AT(k, "routes", i, ".via", "%s is in no network of %s%s", written(&r->via),
 		       r->port[0] == '\0' ? "any port" : "port ", r->port);
 	else if (owner_of(c, &r->via) != NULL)
-		SAY_AT(k, "routes", i, ".via", "%s is an address of our own", dotted(&r->via));
+		SAY_AT(k, "routes", i, ".via", "%s is an address of our own", written(&r->via));
 }
 
 static void check_control(const struct check *k)

@@ -24,7 +24,8 @@ enum conf_type {
 	CONF_SIZE,    /* bytes: 4096, "64K", "256M", "4G" */
 	CONF_OCTAL,   /* permission bits, as a string: "0660" */
 	CONF_NUMBERS, /* a list of CPU numbers; int [], its count at off2 */
-	CONF_ADDR,    /* "10.9.0.254"; "" for none */
+	CONF_ADDR,    /* "10.9.0.254", "fd00::1"; "" for none */
+	CONF_ROUTERS, /* the same, one or a list, of each family one at most: struct ipaddr [2], IPv4's first */
 	CONF_PREFIX,  /* "10.0.0.0/8", without bits beyond the prefix; the length at off2 */
 	CONF_ADDRS,   /* "10.9.0.1/24", one or a list; struct net_addr [], its count at off2 */
 	CONF_PORTS,   /* "80,443,1024-65535"; struct conf_range [], its count at off2 */

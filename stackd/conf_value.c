@@ -267,7 +267,7 @@ static int set_ports(const struct conf_key *k, void *base, const char *text, cha
 
 /* --- Addresses ------------------------------------------------------------------------------------------------------ */
 
-/* IPv4, stored v4-mapped.  "" is the unspecified address, all zeros. */
+/* IPv4 is stored v4-mapped.  "" is the unspecified address, all zeros. */
 static int set_addr(struct ipaddr *a, const char *text, char *why)
 {
 	struct in_addr in;
@@ -275,68 +275,104 @@ static int set_addr(struct ipaddr *a, const char *text, char *why)
 	memset(a, 0, sizeof(*a));
 	if (text[0] == '\0')
 		return 0;
+	if (inet_pton(AF_INET6, text, a->b) == 1 && !net_is_ip4(a))
+		return 0;
+	memset(a, 0, sizeof(*a));
 	if (inet_pton(AF_INET, text, &in) != 1)
-		return strchr(text, ':') != NULL ? FAIL("\"%.64s\": IPv6 is not spoken by this version", text)
-		                                 : FAIL("\"%.64s\" is not an IPv4 address", text);
+		return FAIL("\"%.64s\" is not an IPv4 or IPv6 address", text);
 	a->b[10] = a->b[11] = 0xff;
 	a->w[3] = in.s_addr;
 	return 0;
 }
 
+static bool is_none(const struct ipaddr *a)
+{
+	return (a->w[0] | a->w[1] | a->w[2] | a->w[3]) == 0;
+}
+
 static void get_addr(const struct ipaddr *a, char *text, size_t size)
 {
-	struct in_addr in = { a->w[3] };
-
 	text[0] = '\0';
-	if (a->b[11] == 0xff)
-		inet_ntop(AF_INET, &in, text, (socklen_t)size);
+	if (net_is_ip4(a))
+		inet_ntop(AF_INET, &a->w[3], text, (socklen_t)size);
+	else if (!is_none(a))
+		inet_ntop(AF_INET6, a->b, text, (socklen_t)size);
 }
 
-static uint32_t host_bits(uint8_t prefix)
-{
-	return prefix == 0 ? UINT32_MAX : (uint32_t)((1ull << (32 - prefix)) - 1);
-}
-
-/* "10.9.0.1/24" */
+/* "10.9.0.1/24", "fd00::1/64" */
 static int set_prefixed(struct ipaddr *a, uint8_t *prefix, const char *text, char *why)
 {
-	struct conf_key one = { .type = CONF_NUMBER, .min = 0, .max = 32, .size = 1 };
+	struct conf_key one = { .type = CONF_NUMBER, .min = 0, .max = 128, .size = 1 };
 	char addr[64];
 	const char *slash = strchr(text, '/');
+	int err = -EINVAL;
 
-	if (slash == NULL || slash == text || (size_t)(slash - text) >= sizeof(addr))
-		return FAIL("\"%.64s\" is not an address with its prefix length, like 10.9.0.1/24", text);
-	snprintf(addr, sizeof(addr), "%.*s", (int)(slash - text), text);
-	if (strchr(addr, ':') != NULL)
-		return set_addr(a, addr, why);
-	if (set_addr(a, addr, why) < 0 || !isdigit((unsigned char)slash[1]) || set_number(&one, prefix, slash + 1, why) < 0)
-		return FAIL("\"%.64s\" is not an address with its prefix length, like 10.9.0.1/24", text);
+	if (slash != NULL && slash != text && (size_t)(slash - text) < sizeof(addr)) {
+		snprintf(addr, sizeof(addr), "%.*s", (int)(slash - text), text);
+		err = set_addr(a, addr, why);
+		one.max = net_is_ip4(a) ? 32 : 128;
+		if (err == 0 && isdigit((unsigned char)slash[1]))
+			err = set_number(&one, prefix, slash + 1, why);
+		else
+			err = -EINVAL;
+	}
+	if (err < 0)
+		return FAIL("\"%.64s\" is not an address with its prefix length, like 10.9.0.1/24 or fd00::1/64", text);
 	return 0;
+}
+
+/* Without the bits beyond the prefix; false: there were none. */
+static bool clear_host_bits(struct ipaddr *a, unsigned prefix)
+{
+	bool had = false;
+
+	for (unsigned bit = prefix + (net_is_ip4(a) ? 96 : 0); bit < 128; bit++) {
+		uint8_t one = (uint8_t)(0x80 >> bit % 8);
+
+		had |= (a->b[bit / 8] & one) != 0;
+		a->b[bit / 8] &= (uint8_t)~one;
+	}
+	return had;
 }
 
 static int set_prefix(const struct conf_key *k, void *base, const char *text, char *why)
 {
-	struct ipaddr *a = (struct ipaddr *)((char *)base + k->off);
+	struct ipaddr *a = (struct ipaddr *)((char *)base + k->off), clean;
 	uint8_t *prefix = (uint8_t *)base + k->off2;
-	char good[INET_ADDRSTRLEN];
-	struct in_addr in;
+	char good[INET6_ADDRSTRLEN];
 
 	if (set_prefixed(a, prefix, text, why) < 0)
 		return -EINVAL;
-	if ((ntohl(a->w[3]) & host_bits(*prefix)) == 0)
+	clean = *a;
+	if (!clear_host_bits(&clean, *prefix))
 		return 0;
-	in.s_addr = a->w[3] & htonl(~host_bits(*prefix));
-	inet_ntop(AF_INET, &in, good, sizeof(good));
+	if (is_none(&clean))
+		snprintf(good, sizeof(good), "::");
+	else
+		get_addr(&clean, good, sizeof(good));
 	return FAIL("%.64s has bits beyond its prefix; did you mean %s/%u?", text, good, *prefix);
+}
+
+static int check_host6(const struct ipaddr *a, const char *text, char *why)
+{
+	if (a->b[0] == 0xff || (a->w[0] == 0 && a->w[1] == 0))
+		return FAIL("%.64s cannot be the address of a host", text);
+	if (a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80 && (a->b[1] != 0x80 || a->b[2] != 0 || a->b[3] != 0 || a->w[1] != 0))
+		return FAIL("%.64s: a link-local address begins with fe80::", text);
+	return 0;
 }
 
 static int check_host(const struct net_addr *a, const char *text, char *why)
 {
-	uint32_t v = ntohl(a->addr.w[3]), host = v & host_bits(a->prefix);
+	uint32_t v = ntohl(a->addr.w[3]), all, host;
 
+	if (!net_is_ip4(&a->addr))
+		return check_host6(&a->addr, text, why);
+	all = (uint32_t)((1ull << (32 - a->prefix)) - 1);
+	host = v & all;
 	if (v >> 28 >= 14 || v >> 24 == 0 || v >> 24 == 127)
 		return FAIL("%.64s cannot be the address of a host", text);
-	if (a->prefix < 31 && (host == 0 || host == host_bits(a->prefix)))
+	if (a->prefix < 31 && (host == 0 || host == all))
 		return FAIL("%.64s is the address of a network or its broadcast, not of a host", text);
 	return 0;
 }
@@ -353,11 +389,30 @@ static int set_addrs(const struct conf_key *k, void *base, const char *text, cha
 		if (set_prefixed(&at[n].addr, &at[n].prefix, item, why) < 0 || check_host(&at[n], item, why) < 0)
 			return -EINVAL;
 		for (unsigned i = 0; i < n; i++)
-			if (at[i].addr.w[3] == at[n].addr.w[3])
+			if (memcmp(&at[i].addr, &at[n].addr, sizeof(at[i].addr)) == 0)
 				return FAIL("%.64s is named twice", item);
 		n++;
 	}
 	*(unsigned *)((char *)base + k->off2) = n;
+	return 0;
+}
+
+static int set_routers(struct ipaddr at[2], const char *text, char *why)
+{
+	struct ipaddr a;
+	char item[80];
+
+	memset(at, 0, 2 * sizeof(at[0]));
+	while (next_item(&text, item, sizeof(item))) {
+		unsigned six;
+
+		if (set_addr(&a, item, why) < 0)
+			return -EINVAL;
+		six = !net_is_ip4(&a);
+		if (!is_none(&at[six]))
+			return FAIL("%.64s is the second router of its family", item);
+		at[six] = a;
+	}
 	return 0;
 }
 
@@ -447,6 +502,7 @@ int conf_value_set(const struct conf_key *k, void *base, const char *text, char 
 	case CONF_OCTAL: return set_octal(k, at, text, why);
 	case CONF_NUMBERS: return set_numbers(k, base, text, why);
 	case CONF_ADDR: return set_addr((struct ipaddr *)at, text, why);
+	case CONF_ROUTERS: return set_routers((struct ipaddr *)at, text, why);
 	case CONF_PREFIX: return set_prefix(k, base, text, why);
 	case CONF_ADDRS: return set_addrs(k, base, text, why);
 	case CONF_PORTS: return set_ports(k, base, text, why);
@@ -482,7 +538,7 @@ static void get_addrs(const struct conf_key *k, const void *base, char *text, si
 {
 	const struct net_addr *at = (const struct net_addr *)((const char *)base + k->off);
 	unsigned n = *(const unsigned *)((const char *)base + k->off2);
-	char addr[INET_ADDRSTRLEN], item[INET_ADDRSTRLEN + 8];
+	char addr[INET6_ADDRSTRLEN], item[INET6_ADDRSTRLEN + 8];
 
 	snprintf(text, size, "[");
 	for (unsigned i = 0; i < n; i++) {
@@ -532,11 +588,29 @@ static void get_number(const struct conf_key *k, const void *at, char *text, siz
 		snprintf(text, size, "%.15g", (double)load(at, k->size) / scale(k));
 }
 
+static void get_routers(const struct ipaddr at[2], char *text, size_t size)
+{
+	char addr[INET6_ADDRSTRLEN], item[INET6_ADDRSTRLEN + 2];
+
+	snprintf(text, size, "[");
+	for (unsigned i = 0; i < 2; i++) {
+		get_addr(&at[i], addr, sizeof(addr));
+		snprintf(item, sizeof(item), "\"%s\"", addr);
+		if (addr[0] != '\0')
+			add(text, size, ", ", item);
+	}
+	add(text, size, "", "]");
+}
+
 static void get_address(const struct conf_key *k, const void *base, char *text, size_t size)
 {
-	char addr[INET_ADDRSTRLEN];
+	const struct ipaddr *a = (const struct ipaddr *)((const char *)base + k->off);
+	char addr[INET6_ADDRSTRLEN];
 
-	get_addr((const struct ipaddr *)((const char *)base + k->off), addr, sizeof(addr));
+	if (k->type == CONF_PREFIX && is_none(a)) /* of all prefixes only ::/0 */
+		snprintf(addr, sizeof(addr), "::");
+	else
+		get_addr(a, addr, sizeof(addr));
 	if (k->type == CONF_PREFIX)
 		snprintf(text, size, "\"%s/%u\"", addr, *((const uint8_t *)base + k->off2));
 	else
@@ -558,6 +632,7 @@ void conf_value_get(const struct conf_key *k, const void *base, char *text, size
 	case CONF_NUMBERS: get_numbers(k, base, text, size); break;
 	case CONF_ADDR:
 	case CONF_PREFIX: get_address(k, base, text, size); break;
+	case CONF_ROUTERS: get_routers((const struct ipaddr *)at, text, size); break;
 	case CONF_ADDRS: get_addrs(k, base, text, size); break;
 	case CONF_PORTS: get_ports(k, base, text, size); break;
 	case CONF_USER: get_user(base, text, size); break;
@@ -570,7 +645,7 @@ const char *conf_type_name(const struct conf_key *k)
 	static const char *const name[] = {
 		[CONF_NUMBER] = "number", [CONF_REAL] = "number", [CONF_BOOL] = "boolean", [CONF_STRING] = "string",
 		[CONF_WORD] = "word", [CONF_SIZE] = "size", [CONF_OCTAL] = "octal", [CONF_NUMBERS] = "list",
-		[CONF_ADDR] = "address", [CONF_PREFIX] = "network", [CONF_ADDRS] = "list", [CONF_PORTS] = "ports",
+		[CONF_ADDR] = "address", [CONF_ROUTERS] = "list", [CONF_PREFIX] = "network", [CONF_ADDRS] = "list", [CONF_PORTS] = "ports",
 		[CONF_USER] = "user", [CONF_GROUP] = "group",
 	};
 

@@ -109,6 +109,8 @@ static struct nic *port_open(const struct conf *conf, unsigned i)
 			nic_close(n);
 			return NULL;
 		}
+		if (n != NULL && conf_port_speaks_ip6(p))
+			nic_dpdk_multicast(n);
 	}
 
 	if (n == NULL || !p->fault.on)
@@ -123,12 +125,10 @@ static struct nic *port_open(const struct conf *conf, unsigned i)
 static int route_port(const struct conf *conf, const struct conf_route *r)
 {
 	for (unsigned i = 0; i < conf->ports; i++) {
-		if (r->port[0] != '\0' && strcmp(r->port, conf->port[i].name) == 0)
+		const struct conf_port *p = &conf->port[i];
+
+		if (r->port[0] != '\0' ? strcmp(r->port, p->name) == 0 : conf_port_reaches(p, &r->via))
 			return (int)i;
-		for (unsigned a = 0; r->port[0] == '\0' && a < conf->port[i].addrs; a++) {
-			if (net_prefix_holds(&conf->port[i].addr[a].addr, conf->port[i].addr[a].prefix, &r->via))
-				return (int)i;
-		}
 	}
 	return -1;
 }
@@ -154,6 +154,8 @@ static int ports_open(struct daemon *d)
 
 	d->net.arp_entries = conf->arp_entries;
 	d->net.arp_age_s = conf->arp_age_s;
+	d->net.nd_age_s = conf->nd_age_s;
+	d->net.dad = conf->dad;
 	d->net.frag_entries = conf->frag_entries;
 	d->net.frag_timeout_ms = conf->frag_timeout_ms;
 	d->net.icmp_rate = conf->icmp_rate;
@@ -169,12 +171,16 @@ static int ports_open(struct daemon *d)
 			return -EIO;
 		p->nic->index = (uint8_t)i;
 		p->vlan = conf->port[i].vlan;
-		memcpy(p->addr, conf->port[i].addr, sizeof(p->addr));
+		memcpy(p->addr, conf->port[i].addr, sizeof(conf->port[i].addr));
 		p->addrs = conf->port[i].addrs;
-		p->gateway = conf->port[i].gateway;
+		p->gateway = conf->port[i].gateway[0];
+		p->gateway6 = conf->port[i].gateway[1];
 		d->net.ports++;
 	}
-	return routes_fill(d);
+	if (routes_fill(d) != 0)
+		return -EINVAL;
+	net_conf_complete(&d->net);
+	return 0;
 }
 
 static void ports_show(struct daemon *d)
@@ -183,6 +189,7 @@ static void ports_show(struct daemon *d)
 		struct stat_port *s = stat_seg_port(&d->stat, i);
 		const struct nic *n = d->net.port[i].nic;
 
+		stat_seg_addresses(s, d->net.port[i].addr, d->net.port[i].addrs); /* with those that were made */
 		memcpy(s->mac, n->mac, sizeof(s->mac));
 		s->mtu = n->mtu;
 		s->queues = n->rx_queues;

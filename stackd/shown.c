@@ -173,7 +173,8 @@ static unsigned shown_listeners(struct ctl *ctl, const struct client *c, unsigne
 		s->app = c->id;
 		s->addr = l->addr;
 		s->port = l->port;
-		s->reuseport = l->reuseport;
+		s->reuseport = (l->flags & BIND_REUSEPORT) != 0;
+		s->v6only = (l->flags & BIND_V6ONLY) != 0;
 		s->backlog = l->backlog;
 		s->waiting = s->syns = 0;
 		for (unsigned e = 0; e < ctl->cores; e++) {

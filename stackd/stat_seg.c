@@ -106,15 +106,20 @@ static void fill_names(struct stat_seg *s)
 		snprintf(nic[i].name, sizeof(nic[i].name), "%s", nic_counter_name(i));
 }
 
-/* "10.9.0.1/24 10.8.0.1/16", as many as fit. */
-static void fill_addresses(struct stat_port *p, const struct conf_port *conf)
+void stat_seg_addresses(struct stat_port *p, const struct net_addr *addr, unsigned n)
 {
-	char item[INET_ADDRSTRLEN + 8], addr[INET_ADDRSTRLEN];
+	char item[INET6_ADDRSTRLEN + 8], text[INET6_ADDRSTRLEN];
+	uint8_t wire[16];
 	size_t used = 0;
 
-	for (unsigned i = 0; i < conf->addrs; i++) {
-		inet_ntop(AF_INET, &conf->addr[i].addr.w[3], addr, sizeof(addr));
-		snprintf(item, sizeof(item), "%s%s/%u", i > 0 ? " " : "", addr, conf->addr[i].prefix);
+	memset(p->address, 0, sizeof(p->address));
+	for (unsigned i = 0; i < n; i++) {
+		net_wire(wire, &addr[i].addr);
+		if (net_is_ip4(&addr[i].addr))
+			inet_ntop(AF_INET, wire + 12, text, sizeof(text));
+		else
+			inet_ntop(AF_INET6, wire, text, sizeof(text));
+		snprintf(item, sizeof(item), "%s%s/%u", i > 0 ? " " : "", text, addr[i].prefix);
 		if (used + strlen(item) >= sizeof(p->address))
 			break;
 		memcpy(p->address + used, item, strlen(item) + 1);
@@ -132,7 +137,7 @@ static void fill_fixed(struct stat_seg *s, const struct conf *conf)
 		snprintf(p->name, sizeof(p->name), "%s", conf->port[i].name);
 		snprintf(p->device, sizeof(p->device), "%.63s", conf->port[i].device);
 		p->mtu = conf->port[i].mtu;
-		fill_addresses(p, &conf->port[i]);
+		stat_seg_addresses(p, conf->port[i].addr, conf->port[i].addrs);
 	}
 }
 

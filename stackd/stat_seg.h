@@ -28,6 +28,10 @@ struct stat_group *stat_seg_group(struct stat_seg *s, unsigned i);
 struct stat_listener *stat_seg_listener(struct stat_seg *s, unsigned i);
 struct stat_port *stat_seg_port(struct stat_seg *s, unsigned i);
 
+/* "10.9.0.1/24 fd00::1/64", as many as fit. */
+struct net_addr;
+void stat_seg_addresses(struct stat_port *p, const struct net_addr *addr, unsigned n);
+
 /* Bracket a change of a versioned record. */
 void stat_write_begin(uint32_t *version);
 void stat_write_end(uint32_t *version);

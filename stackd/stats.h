@@ -45,17 +45,41 @@
 	X(IP_MARTIAN, "ip.martian", "IPv4 packets with an impossible source or destination") \
 	X(IP_PROTO, "ip.unknown_proto", "IPv4 packets of a protocol that is not spoken here") \
 	X(IP_NO_ROUTE, "ip.no_route", "packets to nowhere") \
-	X(IP_FRAG_IN, "ip.fragments", "fragments received") \
+	X(IP_FRAG_IN, "ip.fragments", "fragments received, of both families") \
 	X(IP_FRAG_OK, "ip.reassembled", "datagrams put together") \
 	X(IP_FRAG_DROP, "ip.fragment_drop", "fragments dropped: bad, overlapping, too many or too late") \
 	X(IP_GIANT, "ip.giant", "frames longer than the MTU: the peer has segmentation offload on") \
-	X(ICMP_IN, "icmp.in", "ICMP messages received") \
+	X(IP6_IN, "ip6.in", "IPv6 packets received") \
+	X(IP6_BAD, "ip6.bad", "IPv6 packets with a bad header") \
+	X(IP6_NOT_OURS, "ip6.not_ours", "IPv6 packets for another address or group, or for one of ours that is not good yet") \
+	X(IP6_MARTIAN, "ip6.martian", "IPv6 packets with an impossible source or destination") \
+	X(IP6_PROTO, "ip6.unknown_proto", "IPv6 packets of a protocol that is not spoken here") \
+	X(IP6_EXT_BAD, "ip6.bad_extension", "IPv6 packets with an extension header that is malformed, or may not be ignored") \
+	X(IP6_EXT_LIMIT, "ip6.extension_limit", "IPv6 packets with too many or too long extension headers") \
+	X(IP6_ATOMIC, "ip6.atomic_fragments", "IPv6 packets that are whole and have a fragment header (RFC 6946)") \
+	X(ND_IN, "nd.in", "messages of neighbour discovery received") \
+	X(ND_BAD, "nd.bad", "messages of neighbour discovery and multicast listeners malformed, or from beyond a router") \
+	X(ND_ROUTER_ADVERT, "nd.router_adverts", "router advertisements, which are not believed: routes are configured") \
+	X(ND_REDIRECT, "nd.redirects", "redirects, which are not believed") \
+	X(ND_UNKNOWN, "nd.unknown_adverts", "advertisements of neighbours that nobody asked for") \
+	X(ND_ADVERT_OUT, "nd.adverts", "neighbour advertisements sent") \
+	X(ND_SOLICIT_OUT, "nd.solicits", "neighbour solicitations sent") \
+	X(ND_CONFLICT, "nd.conflict", "another host has or claims one of our addresses of IPv6") \
+	X(ND_MOVED, "nd.moved", "a known neighbour's address of IPv6 is claimed by another link address") \
+	X(ND_FULL, "nd.full", "neighbours of IPv6 not stored because the table is full") \
+	X(ND_QUEUE_DROP, "nd.queue_drop", "packets dropped while an address of IPv6 was being resolved") \
+	X(ND_FAILED, "nd.failed", "addresses of IPv6 nobody answered for") \
+	X(MLD_IN, "mld.in", "messages of multicast listeners received") \
+	X(MLD_OUT, "mld.reports", "multicast reports sent") \
+	X(ICMP_IN, "icmp.in", "ICMP messages received, of both families, as all that follow") \
 	X(ICMP_BAD, "icmp.bad", "ICMP messages malformed") \
 	X(ICMP_ECHO, "icmp.echo_replies", "echo requests answered") \
 	X(ICMP_LIMITED, "icmp.limited", "ICMP messages not sent because of the rate limit") \
 	X(ICMP_UNREACH_IN, "icmp.unreachable_in", "unreachable messages received") \
 	X(ICMP_UNREACH_OUT, "icmp.unreachable_out", "unreachable messages sent") \
-	X(ICMP_FRAG_NEEDED, "icmp.frag_needed", "fragmentation-needed messages believed") \
+	X(ICMP_FRAG_NEEDED, "icmp.frag_needed", "fragmentation-needed and packet-too-big messages believed") \
+	X(ICMP6_PTB_SMALL, "icmp.too_big_below_1280", "packet-too-big messages with an MTU that no path of IPv6 has") \
+	X(ICMP6_PROBLEM_OUT, "icmp.problems_out", "parameter problems and times exceeded of IPv6 sent") \
 	/* tcp */ \
 	X(TCP_IN, "tcp.in_segs", "segments received") \
 	X(TCP_OUT, "tcp.out_segs", "segments sent") \

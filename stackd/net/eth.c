@@ -26,6 +26,8 @@ struct pkt *eth_in(struct net *net, struct pkt *p, uint64_t now_us)
 	}
 	if (type == ETH_TYPE_IP4)
 		return ip4_in(net, p, now_us);
+	if (type == ETH_TYPE_IP6)
+		return ip6_in(net, p, now_us);
 	if (type != ETH_TYPE_ARP)
 		return drop(net, p, CNT_ETH_UNKNOWN);
 	arp_in(net, p, now_us);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Putting IPv4 datagrams together (RFC 791, 815), against an opponent who sends nothing but fragments.
+ * Putting datagrams together (RFC 791, 815; RFC 8200, 4.5), against an opponent who sends nothing but fragments.
  *
  * Pieces are copied out of their frames at once, so that no port's buffers wait here.  Overlap condemns the datagram (RFC
  * 5722 for IPv6, and the teardrop attack); an exact repetition is ignored.  Bounded are datagrams, pieces of each, bytes of all,
@@ -24,8 +24,12 @@ enum {
 	FRAG_WHOLE_MAX = 256,           /* of all engines */
 	FRAG_EXPIRE_MAX = 64,           /* at a time */
 	FRAG_L2_MAX = ETH_HDR + VLAN_HDR,
-	FRAG_HEAD_MAX = FRAG_L2_MAX + 60 + 8, /* link header, IP header, and what an ICMP error quotes besides */
+	FRAG_IP_MAX = IP6_HDR + EXT6_BYTES_MAX,
+	FRAG_QUOTE = IP6_FRAG_HDR + 8,
+	FRAG_HEAD_MAX = FRAG_L2_MAX + FRAG_IP_MAX + FRAG_QUOTE, /* link header, IP headers, and what an ICMP error quotes besides */
 	FRAG_TCP_MIN = 20,              /* RFC 3128, RFC 1858 */
+	FRAG_PROBLEM_FIELD = 0,
+	FRAG_PROBLEM_CHAIN = 3,         /* RFC 7112, 5 */
 	IP_ECN = 3,
 	IP_ECN_CE = 3,
 };
@@ -37,9 +41,9 @@ struct frag_piece {
 };
 
 struct frag_key {
-	uint32_t src, dst;
-	uint16_t id;
-	uint8_t proto, port;
+	struct ipaddr src, dst;
+	uint32_t id;
+	uint8_t proto, port; /* proto: of IPv4 */
 };
 
 struct frag_entry {
@@ -48,7 +52,9 @@ struct frag_entry {
 	struct frag_key key;
 	bool condemned;
 	uint8_t ecn_seen;      /* bit per codepoint */
-	uint8_t l2_len, ip_len;
+	uint8_t l2_len, next;  /* next: of IPv6, what the pieces are */
+	uint16_t ip_len;       /* of the headers before them */
+	uint16_t named_at;     /* where in these the field is that shall say `next` */
 	uint8_t head[FRAG_HEAD_MAX];
 	uint32_t head_len;     /* 0: the first fragment has not come */
 	uint16_t flags;        /* of the first fragment's frame */
@@ -75,9 +81,13 @@ struct frag_part {
 	const uint8_t *data;
 	uint32_t off, len;
 	bool more;
+	uint16_t ip_len, named_at;
+	uint8_t next;
 };
 
 static bool part_parse(const struct pkt *p, struct frag_part *f);
+static bool part_parse6(const struct pkt *p, const struct ext6 *e, struct frag_part *f, struct icmp6_error *err);
+static struct pkt *take(struct net *net, struct pkt *p, const struct frag_key *key, const struct frag_part *part, uint64_t now_us);
 static struct frag_entry **find(const struct net *net, const struct frag_key *key);
 static struct frag_entry *entry_get(struct net *net, const struct frag_key *key, uint64_t now_us);
 static void entry_free(struct net *net, struct frag_entry *e);
@@ -123,15 +133,39 @@ void frag_destroy(struct net *net)
 struct pkt *frag_in(struct net *net, struct pkt *p, uint64_t now_us)
 {
 	const uint8_t *ip = p->data + p->l3_off;
-	struct frag_key key = {get32(ip + 12), get32(ip + 16), get16(ip + 4), p->proto, p->port};
-	struct pkt *whole = NULL;
-	struct frag_entry *e = NULL;
+	struct frag_key key = {p->src, p->dst, get16(ip + 4), p->proto, p->port};
 	struct frag_part part;
 
 	COUNT(net->stats, IP_FRAG_IN);
 	if (part_parse(p, &part))
-		e = entry_get(net, &key, now_us);
-	if (!e || e->condemned || !entry_add(net, e, p, &part)) {
+		return take(net, p, &key, &part, now_us);
+	COUNT(net->stats, IP_FRAG_DROP);
+	nic_free(p);
+	return NULL;
+}
+
+struct pkt *frag_in6(struct net *net, struct pkt *p, const struct ext6 *e, uint64_t now_us)
+{
+	struct frag_key key = {p->src, p->dst, get32(p->data + p->l3_off + e->off + 4), 0, p->port};
+	struct icmp6_error err = {ICMP6_PARAMETER, EXT6_SILENT, 0, false};
+	struct frag_part part;
+
+	COUNT(net->stats, IP_FRAG_IN);
+	if (part_parse6(p, e, &part, &err))
+		return take(net, p, &key, &part, now_us);
+	COUNT(net->stats, IP_FRAG_DROP);
+	if (err.code != EXT6_SILENT)
+		icmp6_error(net, p, &err, now_us);
+	nic_free(p);
+	return NULL;
+}
+
+static struct pkt *take(struct net *net, struct pkt *p, const struct frag_key *key, const struct frag_part *part, uint64_t now_us)
+{
+	struct frag_entry *e = entry_get(net, key, now_us);
+	struct pkt *whole = NULL;
+
+	if (e->condemned || !entry_add(net, e, p, part)) {
 		COUNT(net->stats, IP_FRAG_DROP);
 	} else if (e->have == e->total && e->head_len) {
 		whole = whole_make(e);
@@ -145,12 +179,35 @@ struct pkt *frag_in(struct net *net, struct pkt *p, uint64_t now_us)
 	return whole;
 }
 
+/* RFC 8200, 4.5 */
+static void expire6(struct net *net, struct frag_entry *e, uint64_t now_us)
+{
+	const struct icmp6_error err = {ICMP6_TIME_EXCEEDED, 1, 0, false};
+	const struct pkt first = {
+		.data = e->head,
+		.len = e->head_len,
+		.flags = e->flags,
+		.l3_off = e->l2_len,
+		.l3_len = (uint16_t)(e->head_len - e->l2_len),
+		.port = e->key.port,
+		.src = e->key.src,
+		.dst = e->key.dst,
+	};
+
+	icmp6_error(net, &first, &err, now_us);
+}
+
 /* RFC 1122, 3.3.2: tell the sender, if we know what it began with. */
 static void expire(struct net *net, struct frag_entry *e, uint64_t now_us)
 {
 	COUNT(net->stats, IP_FRAG_DROP);
-	if (!e->condemned && e->head_len && !(e->flags & PKT_MCAST))
-		icmp_send_error(net, e->key.dst, e->key.src, ICMP_TIME_EXCEEDED, 1, e->head + e->l2_len, e->head_len - e->l2_len, now_us);
+	if (!e->condemned && e->head_len && !(e->flags & PKT_MCAST)) {
+		if (is_ip4(&e->key.dst))
+			icmp_send_error(net, to_ip4(&e->key.dst), to_ip4(&e->key.src), ICMP_TIME_EXCEEDED, 1, e->head + e->l2_len,
+			                e->head_len - e->l2_len, now_us);
+		else
+			expire6(net, e, now_us);
+	}
 	entry_free(net, e);
 }
 
@@ -173,6 +230,7 @@ static bool part_parse(const struct pkt *p, struct frag_part *f)
 	f->off = (word & (uint32_t)IP4_OFFSET) * 8;
 	f->len = p->l3_len - ihl;
 	f->more = word & IP4_MF;
+	f->ip_len = (uint16_t)ihl;
 	if (f->len == 0 || (f->more && f->len % 8) || ihl + f->off + f->len > UINT16_MAX)
 		return false;
 	if (p->proto == PROTO_TCP && (f->off == 8 || (f->off == 0 && f->len < FRAG_TCP_MIN)))
@@ -180,17 +238,66 @@ static bool part_parse(const struct pkt *p, struct frag_part *f)
 	return true;
 }
 
+/* RFC 7112: the first fragment holds all headers, or nobody could judge it. */
+static bool chain_is_whole(const struct pkt *p, const struct ext6 *e)
+{
+	const uint8_t *ip = p->data + p->l3_off;
+	struct ext6 rest = {.next = ip[e->off], .off = (uint16_t)(e->off + IP6_FRAG_HDR), .named_at = e->off};
+	uint32_t need;
+
+	if (!ext6_walk(ip, p->l3_len, &rest))
+		return false;
+	need = rest.next == PROTO_TCP ? FRAG_TCP_MIN : rest.next == PROTO_ICMP6 || rest.next == PROTO_UDP ? 8 : 0;
+	return p->l3_len >= rest.off + need;
+}
+
+static bool part_parse6(const struct pkt *p, const struct ext6 *e, struct frag_part *f, struct icmp6_error *err)
+{
+	const uint8_t *hdr = p->data + p->l3_off + e->off;
+	uint16_t word = get16(hdr + 2);
+
+	*f = (struct frag_part){
+		.data = hdr + IP6_FRAG_HDR,
+		.off = word & (uint32_t)IP6_OFFSET,
+		.len = p->l3_len - e->off - (uint32_t)IP6_FRAG_HDR,
+		.more = word & IP6_MORE,
+		.ip_len = e->off,
+		.named_at = e->named_at,
+		.next = hdr[0],
+	};
+	if (f->more && f->len % 8) {
+		*err = (struct icmp6_error){ICMP6_PARAMETER, FRAG_PROBLEM_FIELD, 4, false}; /* the payload's length */
+		return false;
+	}
+	if (e->off - (uint32_t)IP6_HDR + f->off + f->len > UINT16_MAX) {
+		*err = (struct icmp6_error){ICMP6_PARAMETER, FRAG_PROBLEM_FIELD, e->off + 2u, false};
+		return false;
+	}
+	if (f->off == 0 && !chain_is_whole(p, e)) {
+		*err = (struct icmp6_error){ICMP6_PARAMETER, FRAG_PROBLEM_CHAIN, 0, false};
+		return false;
+	}
+	return f->len > 0;
+}
+
 static bool key_equal(const struct frag_key *a, const struct frag_key *b)
 {
-	return a->src == b->src && a->dst == b->dst && a->id == b->id && a->proto == b->proto && a->port == b->port;
+	return a->id == b->id && a->proto == b->proto && a->port == b->port && ipaddr_equal(&a->src, &b->src) &&
+	       ipaddr_equal(&a->dst, &b->dst);
 }
 
 static struct frag_entry **find(const struct net *net, const struct frag_key *key)
 {
-	uint64_t hash = net_keyed_hash(net->seed, (uint64_t)key->src << 32 | key->dst,
-	                               (uint64_t)key->id << 16 | (uint64_t)key->proto << 8 | key->port);
-	struct frag_entry **e = &net->frag->bucket[hash & net->frag->bucket_mask];
+	uint64_t word[4], hash;
+	struct frag_entry **e;
 
+	memcpy(word, &key->src, 16);
+	memcpy(word + 2, &key->dst, 16);
+	hash = net_keyed_hash(net->seed, word[1], word[3]);
+	if (word[0] != 0 || word[2] != 0) /* not of IPv4 */
+		hash = net_keyed_hash(net->seed ^ hash, word[0], word[2]);
+	hash = net_keyed_hash(net->seed, hash, (uint64_t)key->id << 16 | (uint64_t)key->proto << 8 | key->port);
+	e = &net->frag->bucket[hash & net->frag->bucket_mask];
 	while (*e && !key_equal(&(*e)->key, key))
 		e = &(*e)->chain;
 	return e;
@@ -303,8 +410,10 @@ static void head_keep(struct frag_entry *e, const struct pkt *p, const struct fr
 	if (f->off != 0)
 		return;
 	e->l2_len = (uint8_t)p->l3_off;
-	e->ip_len = (uint8_t)(p->l4_off - p->l3_off);
-	e->head_len = p->l4_off + quote;
+	e->ip_len = f->ip_len;
+	e->named_at = f->named_at;
+	e->next = f->next;
+	e->head_len = (uint32_t)(f->data - p->data) + quote;
 	e->flags = p->flags & PKT_MCAST;
 	memcpy(e->head, p->data, e->head_len);
 }
@@ -405,42 +514,56 @@ static bool ecn_joined(const struct frag_entry *e, uint8_t *tos)
 	return !(e->ecn_seen & 1);
 }
 
-static void whole_fields(const struct frag_entry *e, struct pkt *p, uint8_t *ip)
+static bool whole_head4(const struct frag_entry *e, struct pkt *p, uint8_t *ip)
 {
-	p->flags = e->flags | PKT_IP_GOOD;
-	p->l3_off = e->l2_len;
+	uint16_t sum;
+
+	if (!ecn_joined(e, &ip[1]))
+		return false;
+	put16(ip + 2, p->l3_len);
+	put16(ip + 6, 0);
+	put16(ip + 10, 0);
+	sum = csum_finish(csum_add(0, ip, e->ip_len));
+	memcpy(ip + 10, &sum, 2);
+	p->flags |= PKT_IP_GOOD;
 	p->l4_off = (uint16_t)(e->l2_len + e->ip_len);
-	p->l3_len = (uint16_t)(e->ip_len + e->total);
-	p->vlan = e->l2_len > ETH_HDR ? get16(p->data + ETH_HDR) & 0xfff : 0;
 	p->proto = e->key.proto;
 	p->ttl = ip[8];
 	p->tos = ip[1];
-	p->src = from_ip4(e->key.src);
-	p->dst = from_ip4(e->key.dst);
+	return true;
+}
+
+static bool whole_head6(const struct frag_entry *e, struct pkt *p, uint8_t *ip)
+{
+	p->tos = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+	if (!ecn_joined(e, &p->tos))
+		return false;
+	ip[1] = (uint8_t)(p->tos << 4 | (ip[1] & 15));
+	put16(ip + 4, (uint16_t)(p->l3_len - IP6_HDR));
+	ip[e->named_at] = e->next;
+	p->ttl = ip[7];
+	return true;
 }
 
 static struct pkt *whole_make(struct frag_entry *e)
 {
 	struct pkt *p = e->ip_len + e->total <= UINT16_MAX ? whole_new(e) : NULL;
-	uint8_t *ip, *l4;
-	uint16_t sum;
+	uint8_t *ip;
 
 	if (!p)
 		return NULL;
 	memcpy(p->data, e->head, e->l2_len + (uint32_t)e->ip_len);
 	ip = p->data + e->l2_len;
-	l4 = ip + e->ip_len;
 	for (const struct frag_piece *piece = e->first; piece; piece = piece->next)
-		memcpy(l4 + piece->off, piece->data, piece->len);
-	if (!ecn_joined(e, &ip[1])) {
-		nic_free(p);
-		return NULL;
-	}
-	put16(ip + 2, (uint16_t)(e->ip_len + e->total));
-	put16(ip + 6, 0);
-	put16(ip + 10, 0);
-	sum = csum_finish(csum_add(0, ip, e->ip_len));
-	memcpy(ip + 10, &sum, 2);
-	whole_fields(e, p, ip);
-	return p;
+		memcpy(ip + e->ip_len + piece->off, piece->data, piece->len);
+	p->flags = e->flags;
+	p->l3_off = e->l2_len;
+	p->l3_len = (uint16_t)(e->ip_len + e->total);
+	p->vlan = e->l2_len > ETH_HDR ? get16(p->data + ETH_HDR) & 0xfff : 0;
+	p->src = e->key.src;
+	p->dst = e->key.dst;
+	if (is_ip4(&p->dst) ? whole_head4(e, p, ip) : whole_head6(e, p, ip))
+		return p;
+	nic_free(p);
+	return NULL;
 }

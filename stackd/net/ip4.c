@@ -76,6 +76,10 @@ void net_ip_header(struct net *net, uint8_t *l3, const struct ipaddr *src, const
                    uint16_t l3_len, uint8_t ttl, uint8_t tos)
 {
 	(void)net;
+	if (!is_ip4(dst)) {
+		ip6_header_put(l3, src, dst, proto, l3_len, ttl, tos);
+		return;
+	}
 	l3[0] = 0x45;
 	l3[1] = tos;
 	put16(l3 + 2, l3_len);
@@ -95,7 +99,7 @@ void ip4_send(struct net *net, uint32_t src, uint32_t dst, uint8_t proto, const 
 	uint32_t chunk, n;
 	uint16_t id = net->ip_id++;
 
-	if (!route_find(net, dst, &hop)) {
+	if (!route_find(net, &to, &hop)) {
 		COUNT(net->stats, IP_NO_ROUTE);
 		return;
 	}

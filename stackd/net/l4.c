@@ -28,11 +28,12 @@ static bool is_partial(struct net *net, const struct pkt *p, uint64_t pseudo, co
 
 static bool checksum_good(struct net *net, const struct pkt *p, const uint8_t *l4, uint16_t len)
 {
+	const uint8_t *ip = p->data + p->l3_off;
 	uint64_t pseudo;
 
 	if (p->flags & PKT_L4_GOOD)
 		return true;
-	pseudo = csum_pseudo4(p->data + p->l3_off, PROTO_TCP, len);
+	pseudo = is_ip4(&p->dst) ? csum_pseudo4(ip, PROTO_TCP, len) : csum_pseudo6(ip, PROTO_TCP, len);
 	if (csum_finish(csum_add(pseudo, l4, len)) == 0)
 		return true;
 	if (is_partial(net, p, pseudo, l4))

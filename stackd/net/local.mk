@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
-stackd_core_sources += stackd/net/arp.c stackd/net/arp.h stackd/net/arp_table.c stackd/net/eth.c stackd/net/frag.c stackd/net/icmp.c stackd/net/ip4.c \
+stackd_core_sources += stackd/net/arp.c stackd/net/dad.c stackd/net/eth.c stackd/net/ext6.c stackd/net/frag.c stackd/net/icmp.c \
+	stackd/net/icmp6.c stackd/net/ip4.c stackd/net/ip6.c stackd/net/ip6_addr.c stackd/net/mld.c stackd/net/nd.c \
+	stackd/net/neigh.c stackd/net/neigh.h stackd/net/neigh_table.c \
 	stackd/net/l4.c stackd/net/net.c stackd/net/net.h stackd/net/pass.c stackd/net/priv.h stackd/net/route.c stackd/net/steer.c
 
 noinst_HEADERS += tests/unit/net_fixture.h

@@ -16,8 +16,12 @@ static int own_add(struct net_port *port, const struct net_addr *a)
 {
 	struct net_own *own = &port->own[port->owns];
 
-	if (!is_ip4(&a->addr) || a->prefix > 32)
+	if (a->prefix > (is_ip4(&a->addr) ? 32 : 128))
 		return -EINVAL;
+	if (!is_ip4(&a->addr)) {
+		port->own6[port->owns6++] = (struct net_own6){.addr = a->addr, .prefix = a->prefix};
+		return 0;
+	}
 	own->addr = to_ip4(&a->addr);
 	own->mask = prefix_mask(a->prefix);
 	own->broadcast = a->prefix <= 30 ? own->addr | ~own->mask : 0;
@@ -29,7 +33,7 @@ static int port_add(struct net *net, const struct net_port_conf *conf)
 {
 	struct net_port *port = &net->port[net->ports];
 
-	if (!conf->nic || conf->addrs > NET_ADDRS_MAX || conf->nic->mtu < IP4_MTU_MIN)
+	if (!conf->nic || conf->addrs > NET_ADDRS_MAX + 1 || conf->nic->mtu < IP4_MTU_MIN)
 		return -EINVAL;
 	if (conf->nic->index != net->ports)
 		conf->nic->index = (uint8_t)net->ports;
@@ -40,6 +44,8 @@ static int port_add(struct net *net, const struct net_port_conf *conf)
 	for (unsigned i = 0; i < conf->addrs; i++)
 		if (own_add(port, &conf->addr[i]))
 			return -EINVAL;
+	if (port->owns > NET_ADDRS_MAX || (port->owns6 > 0 && port->mtu < IP6_MTU_MIN))
+		return -EINVAL;
 	net->ports++;
 	return 0;
 }
@@ -60,8 +66,9 @@ static int net_init(struct net *net)
 	if (!net->route)
 		return errno == EINVAL ? -EINVAL : -ENOMEM;
 	net->arp = arp_create(net);
+	net->nd = nd_create(net);
 	net->frag = frag_create(net);
-	return net->arp && net->frag ? 0 : -ENOMEM;
+	return net->arp && net->nd && net->frag ? 0 : -ENOMEM;
 }
 
 struct net *net_create(const struct net_conf *conf, struct stats *stats, unsigned queue, uint64_t seed)
@@ -93,7 +100,8 @@ void net_destroy(struct net *net)
 	for (unsigned i = 0; i < net->ports; i++)
 		for (unsigned k = 0; k < net->port[i].outs; k++)
 			nic_free(net->port[i].out[k]);
-	arp_destroy(net);
+	neigh_destroy(net, net->arp);
+	neigh_destroy(net, net->nd);
 	frag_destroy(net);
 	route_destroy(net->route);
 	free(net);
@@ -123,33 +131,47 @@ unsigned net_in(struct net *net, struct pkt **pkts, unsigned n, uint64_t now_us)
 
 bool net_is_ours(const struct net *net, const struct ipaddr *a)
 {
-	return is_ip4(a) && ip4_is_any_own(net, to_ip4(a));
+	return is_ip4(a) ? ip4_is_any_own(net, to_ip4(a)) : ip6_is_any_own(net, a);
 }
 
 /* The address in the next hop's subnet, else the port's first. */
-static uint32_t source_on(const struct net_port *port, uint32_t hop)
+static bool source4(const struct net_port *port, const struct ipaddr *hop, struct ipaddr *src)
 {
-	for (unsigned i = 0; i < port->owns; i++)
-		if (((port->own[i].addr ^ hop) & port->own[i].mask) == 0)
-			return port->own[i].addr;
-	return port->owns ? port->own[0].addr : 0;
+	if (port->owns == 0)
+		return false;
+	*src = from_ip4(port->own[0].addr);
+	for (unsigned i = port->owns; i-- > 0;)
+		if (((port->own[i].addr ^ to_ip4(hop)) & port->own[i].mask) == 0)
+			*src = from_ip4(port->own[i].addr);
+	return true;
+}
+
+/* May it be a source for dst?  Of IPv6 only an address that nobody else has (RFC 4862, 5.4). */
+static bool source_is_good(const struct net *net, const struct ipaddr *src, const struct ipaddr *dst)
+{
+	if (is_ip4(dst))
+		return is_ip4(src) && ip4_is_any_own(net, to_ip4(src));
+	for (unsigned i = 0; i < net->ports; i++)
+		if (ip6_is_own(net, i, src))
+			return true;
+	return false;
 }
 
 int net_source(struct net *net, const struct ipaddr *dst, struct ipaddr *src, uint16_t *mtu)
 {
 	struct route_hop hop;
-	uint32_t addr;
+	bool found;
 
-	if (!is_ip4(dst) || !route_find(net, to_ip4(dst), &hop))
+	if (!route_find(net, dst, &hop))
 		return -ENETUNREACH;
 	*mtu = net->port[hop.port].mtu;
 	if (!is_unspecified(src))
-		return net_is_ours(net, src) ? 0 : -EADDRNOTAVAIL;
-	addr = source_on(&net->port[hop.port], hop.via ? hop.via : to_ip4(dst));
-	if (addr == 0)
-		return -ENETUNREACH;
-	*src = from_ip4(addr);
-	return 0;
+		return source_is_good(net, src, dst) ? 0 : -EADDRNOTAVAIL;
+	if (is_ip4(dst))
+		found = source4(&net->port[hop.port], is_unspecified(&hop.via) ? dst : &hop.via, src);
+	else
+		found = ip6_source(net, hop.port, dst, src);
+	return found ? 0 : -ENETUNREACH;
 }
 
 struct pkt *net_alloc(struct net *net, const struct ipaddr *dst, uint16_t l3_len, uint8_t **l3)
@@ -157,23 +179,28 @@ struct pkt *net_alloc(struct net *net, const struct ipaddr *dst, uint16_t l3_len
 	struct route_hop hop;
 	struct pkt *p;
 
-	if (!is_ip4(dst) || !route_find(net, to_ip4(dst), &hop)) {
+	if (!route_find(net, dst, &hop)) {
 		COUNT(net->stats, IP_NO_ROUTE);
 		return NULL;
 	}
 	p = eth_alloc(net, &net->port[hop.port], l3_len);
 	if (!p)
 		return NULL;
-	p->dst = hop.via ? from_ip4(hop.via) : *dst;
-	p->l4_off = (uint16_t)(p->l3_off + IP4_HDR);
+	p->dst = is_unspecified(&hop.via) ? *dst : hop.via;
+	p->l4_off = (uint16_t)(p->l3_off + net_ip_len(dst));
 	*l3 = p->data + p->l3_off;
 	return p;
 }
 
 void net_send(struct net *net, struct pkt *p, uint64_t now_us)
 {
+	if (!is_ip4(&p->dst)) {
+		ip6_label(net, p->data + p->l3_off);
+		neigh_send(net, net->nd, p, now_us);
+		return;
+	}
 	p->flags |= PKT_TX_IP_CSUM;
-	arp_send(net, p, to_ip4(&p->dst), now_us);
+	neigh_send(net, net->arp, p, now_us);
 }
 
 /* A delaying port is called even with nothing to send, for what has become due. */
@@ -209,14 +236,21 @@ void net_flush(struct net *net, uint64_t now_us)
 		port_flush(net, &net->port[i], now_us);
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* Asking for a neighbour may begin after this has returned, so it is never content with a long pause. */
 uint64_t net_tick(struct net *net, uint64_t now_us)
 {
-	uint64_t next = now_us + NET_TICK_US, arp_us = arp_tick(net, now_us), frag_us = frag_tick(net, now_us);
+	uint64_t next = now_us + NET_TICK_US;
 
-	if (arp_us < next)
-		next = arp_us;
-	return frag_us < next ? frag_us : next;
+	next = sooner(next, arp_tick(net, now_us));
+	next = sooner(next, neigh_tick(net, net->arp, now_us));
+	next = sooner(next, nd_tick(net, now_us));
+	next = sooner(next, neigh_tick(net, net->nd, now_us));
+	return sooner(next, frag_tick(net, now_us));
 }
 
 bool net_bucket_take(struct net_bucket *b, uint64_t now_us)

@@ -6,11 +6,12 @@
  * TCP is spread by addresses and ports.  A fragment has no ports (or only the first has), so all fragments of a datagram
  * go by addresses to one engine, and the whole datagram is steered again after reassembly.  An ICMP error goes where
  * the packet that it quotes came from.
+ *
+ * Addresses of IPv6 are folded into 32 bits each: with a key of two bytes that repeat, as ours is, that gives the very hash that
+ * hardware computes over all of them.
  */
 #include "shm/rss.h"
 #include "stackd/net/priv.h"
-
-enum { IP6_FRAGMENT = 44 };
 
 void steer_init(struct net *net)
 {
@@ -46,12 +47,32 @@ uint32_t steer_hash4(const struct net *net, uint32_t src, uint32_t dst)
 	return hash_bytes(net, 0, in, sizeof(in));
 }
 
+/* The fourth byte of a link-local address is not the wire's (net_zone). */
+static void fold(uint8_t to[4], const uint8_t addr[16])
+{
+	for (unsigned i = 0; i < 16; i++)
+		to[i % 4] ^= addr[i];
+	if (addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80)
+		to[3] ^= addr[3];
+}
+
+static uint32_t hash_folded(const struct net *net, const uint8_t src[16], const uint8_t dst[16])
+{
+	uint8_t folded[8] = {0};
+
+	fold(folded, src);
+	fold(folded + 4, dst);
+	return hash_bytes(net, 0, folded, sizeof(folded));
+}
+
 uint32_t net_tuple_hash(const struct net *net, const struct ipaddr *a, const struct ipaddr *b, uint16_t aport, uint16_t bport)
 {
 	uint8_t ports[4];
 
 	put16(ports, aport);
 	put16(ports + 2, bport);
+	if (!is_ip4(a))
+		return hash_folded(net, a->b, b->b) ^ hash_bytes(net, 8, ports, 4);
 	return hash_bytes(net, 0, a->b + 12, 4) ^ hash_bytes(net, 4, b->b + 12, 4) ^ hash_bytes(net, 8, ports, 4);
 }
 
@@ -68,12 +89,12 @@ static uint32_t hash_ip(const struct net *net, const uint8_t *ip, uint32_t len)
 
 static bool is_ip6_option(uint8_t type)
 {
-	return type == 0 || type == 43 || type == 60; /* hop by hop, routing, destination (RFC 8200, 4) */
+	return type == PROTO_HOP_BY_HOP || type == PROTO_ROUTING || type == PROTO_DEST; /* RFC 8200, 4 */
 }
 
 static bool is_whole(uint8_t type, const uint8_t *ext)
 {
-	return type == IP6_FRAGMENT && (get16(ext + 2) & 0xfff9) == 0;
+	return type == PROTO_FRAGMENT && (get16(ext + 2) & IP6_OFFSET_MORE) == 0;
 }
 
 /* Where the headers end that are looked through; next gets what comes there. */
@@ -83,7 +104,7 @@ static uint32_t ip6_chain(const uint8_t *ip, uint32_t len, uint8_t *next)
 
 	*next = ip[6];
 	for (unsigned i = 0; i < 8 && len >= off + 8 && (is_ip6_option(*next) || is_whole(*next, ip + off)); i++) {
-		uint32_t size = *next == IP6_FRAGMENT ? 8 : (ip[off + 1] + 1u) * 8;
+		uint32_t size = *next == PROTO_FRAGMENT ? IP6_FRAG_HDR : (ip[off + 1] + 1u) * 8;
 
 		*next = ip[off];
 		off += size;
@@ -91,18 +112,33 @@ static uint32_t ip6_chain(const uint8_t *ip, uint32_t len, uint8_t *next)
 	return off;
 }
 
-/* ip: len bytes that begin with an IPv6 header.  Addresses are folded; a fragment has no ports, unless it is the whole (RFC 6946). */
+/* ip: len bytes that begin with an IPv6 header, perhaps a quoted one.  A fragment has no ports, unless it is the whole (RFC 6946). */
 static uint32_t hash_ip6(const struct net *net, const uint8_t *ip, uint32_t len)
 {
-	uint8_t folded[8] = {0}, next;
-	uint32_t off = ip6_chain(ip, len, &next), hash;
+	uint32_t off, hash = hash_folded(net, ip + 8, ip + 24);
+	uint8_t next;
 
-	for (unsigned i = 0; i < 32; i++)
-		folded[i / 16 * 4 + i % 4] ^= ip[8 + i];
-	hash = hash_bytes(net, 0, folded, sizeof(folded));
+	off = ip6_chain(ip, len, &next);
 	if (next == PROTO_TCP && len >= off + 4)
 		hash ^= hash_bytes(net, 8, ip + off, 4);
 	return hash;
+}
+
+/* Neighbour discovery and multicast listeners concern every engine; an error goes with the packet that it quotes. */
+static uint32_t steer6(const struct net *net, const uint8_t *ip, uint32_t len, bool *all)
+{
+	uint8_t next;
+	uint32_t off = ip6_chain(ip, len, &next);
+
+	*all = false;
+	if (next == PROTO_ICMP6 && len > off) {
+		uint8_t type = ip[off];
+
+		*all = type >= ICMP6_MLD_QUERY && type <= ICMP6_REDIRECT;
+		if (type < ICMP6_ECHO_REQUEST && len >= off + ICMP_HDR + IP6_HDR)
+			return hash_ip6(net, ip + off + ICMP_HDR, len - off - ICMP_HDR);
+	}
+	return hash_ip6(net, ip, len);
 }
 
 static bool is_icmp_error(const uint8_t *ip, uint32_t len, uint32_t ihl)
@@ -127,10 +163,8 @@ uint32_t net_steer_hash(const struct net *net, const struct pkt *p, bool *all)
 		return 0;
 	ip = p->data + off;
 	len = p->len - off;
-	if (type == ETH_TYPE_IP6 && len >= IP6_HDR) {
-		*all = false;
-		return hash_ip6(net, ip, len);
-	}
+	if (type == ETH_TYPE_IP6 && len >= IP6_HDR)
+		return steer6(net, ip, len, all);
 	if (type != ETH_TYPE_IP4 || len < IP4_HDR)
 		return 0;
 	*all = false;
@@ -154,5 +188,5 @@ bool net_is_fragment(const struct pkt *p)
 	if (type != ETH_TYPE_IP6 || p->len - off < IP6_HDR)
 		return false;
 	at = ip6_chain(ip, p->len - off, &next);
-	return next == IP6_FRAGMENT && p->len - off >= at + 8;
+	return next == PROTO_FRAGMENT && p->len - off >= at + 8;
 }

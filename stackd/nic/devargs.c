@@ -153,10 +153,10 @@ static bool is_packet_socket(int fd)
 	       (domain == AF_PACKET_NUMBER || domain == AF_XDP_NUMBER);
 }
 
-int devargs_promiscuous(int fd)
+int devargs_receive(int fd, bool groups_only)
 {
 	struct sockaddr_ll bound;
-	struct packet_mreq m = {.mr_type = PACKET_MR_PROMISC};
+	struct packet_mreq m = {.mr_type = groups_only ? PACKET_MR_ALLMULTI : PACKET_MR_PROMISC};
 	socklen_t len = sizeof(bound);
 
 	if (getsockname(fd, (struct sockaddr *)&bound, &len) != 0)

@@ -29,8 +29,9 @@ struct devargs_fds {
 };
 void devargs_fds_now(struct devargs_fds *f);
 
-/* Everything that the interface behind a packet socket (AF_PACKET) sees shall come, as long as the socket is open.  0 or -errno. */
-int devargs_promiscuous(int fd);
+/* Everything that the interface behind a packet socket (AF_PACKET) sees shall come, or, groups_only, all that is sent to groups, as
+ * long as the socket is open.  0 or -errno. */
+int devargs_receive(int fd, bool groups_only);
 
 /* Packet sockets (AF_PACKET, AF_XDP) opened since, in rising order, at most max; returns how many. */
 unsigned devargs_sockets_since(const struct devargs_fds *before, int *fd, unsigned max);

@@ -139,7 +139,7 @@ struct nic *nic_dpdk_open(const char *device, const char *name, unsigned queues,
 int nic_dpdk_promiscuous(struct nic *n)
 {
 	struct dpdk *d = (struct dpdk *)n;
-	int ret = d->nic.wait_fds > 0 ? devargs_promiscuous(d->nic.wait_fd[0]) : -EINVAL;
+	int ret = d->nic.wait_fds > 0 ? devargs_receive(d->nic.wait_fd[0], false) : -EINVAL;
 
 	if (ret != 0)
 		ret = rte_eth_promiscuous_enable(d->port);
@@ -151,6 +151,18 @@ int nic_dpdk_promiscuous(struct nic *n)
 	}
 	log_err("nic", "%s: it cannot receive what is sent to others: %s", n->name, strerror(-ret));
 	return ret;
+}
+
+/* IPv6's neighbours are asked by multicast (RFC 4861): net/ knows which groups are ours. */
+void nic_dpdk_multicast(struct nic *n)
+{
+	struct dpdk *d = (struct dpdk *)n;
+	int ret = d->nic.wait_fds > 0 ? devargs_receive(d->nic.wait_fd[0], true) : -EINVAL;
+
+	if (ret != 0)
+		ret = rte_eth_allmulticast_enable(d->port);
+	if (ret != 0)
+		log_debug("nic", "%s: the driver does not ask for multicast frames: %s", n->name, strerror(-ret));
 }
 
 static int find_or_probe(struct dpdk *d, const char *device, unsigned queues, uint16_t mtu)
@@ -192,7 +204,8 @@ static uint64_t tx_offloads(const struct rte_eth_dev_info *info, bool software)
 /* Only a port with a redirection table really steers; some drivers announce hash types that they do not have. */
 static void want_rss(struct dpdk *d, const struct rte_eth_dev_info *info, struct rte_eth_conf *conf)
 {
-	const uint64_t wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP;
+	const uint64_t wanted = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_TCP |
+	                        RTE_ETH_RSS_IPV6 | RTE_ETH_RSS_FRAG_IPV6 | RTE_ETH_RSS_NONFRAG_IPV6_TCP;
 	uint8_t size = info->hash_key_size ? info->hash_key_size : SHM_RSS_KEY_SIZE;
 
 	if (info->reta_size == 0 || d->nic.rx_queues < 2 || size > DPDK_RSS_KEY_MAX)
@@ -442,7 +455,7 @@ static struct rte_mbuf *to_mbuf(struct dpdk *d, struct pkt *p)
 		return m;
 	m->l2_len = p->l3_off;
 	m->l3_len = (uint16_t)(p->l4_off - p->l3_off);
-	m->ol_flags = RTE_MBUF_F_TX_IPV4;
+	m->ol_flags = p->data[p->l3_off] >> 4 == 6 ? RTE_MBUF_F_TX_IPV6 : RTE_MBUF_F_TX_IPV4;
 	if (p->flags & PKT_TX_IP_CSUM)
 		m->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
 	if (p->flags & PKT_TX_L4_CSUM)

@@ -100,7 +100,9 @@ static void complete_l4(struct pkt *p)
 {
 	const uint8_t *ip = p->data + p->l3_off;
 	uint8_t *l4 = p->data + p->l4_off;
-	uint32_t len = (uint32_t)(ip[2] << 8 | ip[3]) - (uint32_t)(p->l4_off - p->l3_off);
+	bool six = ip[0] >> 4 == 6;
+	uint32_t total = six ? 40u + (uint32_t)(ip[4] << 8 | ip[5]) : (uint32_t)(ip[2] << 8 | ip[3]);
+	uint32_t len = total - (uint32_t)(p->l4_off - p->l3_off);
 	uint16_t sum;
 
 	p->flags &= (uint16_t)~PKT_TX_L4_CSUM;

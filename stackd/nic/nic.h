@@ -96,6 +96,9 @@ struct nic *nic_dpdk_open(const char *device, const char *name, unsigned queues,
 /* It shall receive what is sent to any address, not to its own alone: bridges and taps want that.  0 or -errno with a log line. */
 int nic_dpdk_promiscuous(struct nic *n);
 
+/* It shall receive what is sent to groups: a port that speaks IPv6 wants that. */
+void nic_dpdk_multicast(struct nic *n);
+
 /* Wrap inner, which then belongs to the wrapper. Both directions suffer. */
 struct nic *nic_fault_open(struct nic *inner, const struct nic_fault *f);
 

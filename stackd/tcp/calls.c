@@ -37,7 +37,7 @@ int tcp_open(struct tcp *tcp, struct tcp_owner *owner, const struct tcp_open *o,
 	c->user = o->user;
 	c->flags |= CONN_HELD | CONN_ACTIVE;
 	c->mtu = mtu;
-	c->mss_peer = SEG_MSS_DEFAULT;
+	c->mss_peer = seg_mss_default(&c->peer);
 	c->cc.name = tcp->conf.congestion;
 	c->iss = iss_min != 0 ? iss_min : secret_isn(&tcp->secret, &t, now_us);
 	c->snd_una = c->snd_nxt = c->snd_max = c->snd_sml = c->recover = c->iss;

@@ -276,7 +276,7 @@ void conn_tuple(const struct tcp_conn *c, struct tuple *t)
 /* The payload of our segments: the least of what the peer, the path and the owner allow, less our options (RFC 6691). */
 void conn_set_mss(struct tcp_conn *c)
 {
-	uint16_t mss = (uint16_t)(c->mtu - SEG_IP_HDR - SEG_HDR), opts = (c->flags & CONN_TS) != 0 ? SEG_TS_LEN : 0;
+	uint16_t mss = (uint16_t)(c->mtu - net_ip_len(&c->peer) - SEG_HDR), opts = (c->flags & CONN_TS) != 0 ? SEG_TS_LEN : 0;
 
 	if (c->mss_peer < mss)
 		mss = c->mss_peer;

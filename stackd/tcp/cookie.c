@@ -24,10 +24,10 @@ static void recall_options(struct tcp *tcp, struct tcp_conn *c, const struct seg
 
 void cookie_send(struct tcp *tcp, const struct seg_in *s, const struct tuple *t)
 {
-	struct tcp_conn c = { .mtu = 0 }; /* only to say what we would offer */
+	struct tcp_conn c = { .peer = t->peer }; /* only to say what we would offer */
 	struct seg_out *out = reply_to(tcp, s);
 	struct ipaddr local = t->local;
-	uint16_t mss = (s->opts.has & SEG_HAS_MSS) != 0 ? s->opts.mss : SEG_MSS_DEFAULT;
+	uint16_t mss = (s->opts.has & SEG_HAS_MSS) != 0 ? s->opts.mss : seg_mss_default(&t->peer);
 	uint32_t ts;
 
 	if (out == NULL || net_source(tcp->net, &t->peer, &local, &c.mtu) != 0) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * ICMP errors about our segments: RFC 1122 4.2.3.9, RFC 1191; believed only about what is in flight (RFC 5927).
+ * ICMP errors about our segments: RFC 1122 4.2.3.9, RFC 1191, RFC 8201; believed only about what is in flight (RFC 5927).
  */
 #include <errno.h>
 
@@ -41,6 +41,8 @@ static void frag_needed(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu)
 		mtu = plateau(c->mtu);
 	if (mtu < MTU_MIN)
 		mtu = MTU_MIN;
+	if (mtu < net_mtu_min(&c->peer)) /* RFC 8201, 4 */
+		mtu = net_mtu_min(&c->peer);
 	if (mtu >= c->mtu || !conn_synchronized(c)) {
 		COUNT(tcp->stats, TCP_ICMP_IGNORED);
 		return;

@@ -29,13 +29,15 @@ struct listen_table {
 
 static bool any(const struct ipaddr *a);
 static bool same(const struct ipaddr *a, const struct ipaddr *b);
-static bool overlap(const struct ipaddr *a, const struct ipaddr *b);
-static bool may_share(const struct listen_who *who, bool reuseport, const struct listener *l);
+static unsigned families(const struct ipaddr *a, unsigned flags);
+static bool overlap(const struct listener *l, const struct ipaddr *addr, unsigned flags);
+static bool may_share(const struct listen_who *who, unsigned flags, const struct listener *l);
 static bool is_free(const struct listen_table *t, const struct listen_who *who, const struct ipaddr *addr, uint16_t port,
-                    bool reuseport);
-static uint16_t pick_port(struct listen_table *t, const struct ipaddr *addr, uint16_t min, uint16_t max);
+                    unsigned flags);
+static uint16_t pick_port(struct listen_table *t, const struct ipaddr *addr, unsigned flags, uint16_t min, uint16_t max);
+static bool reserved(const struct listen_table *t, const struct ipaddr *addr, unsigned flags, uint16_t port);
 static struct listener *listener_new(const struct listen_table *t, const struct listen_who *who, const struct ipaddr *addr,
-                                     uint16_t port, bool reuseport);
+                                     uint16_t port, unsigned flags);
 static const struct port *record(const struct listen_table *t, uint16_t port);
 static void replace(struct listen_table *t, uint16_t port, struct port *next);
 static bool fits(const struct listener *l, const struct ipaddr *addr, unsigned engine, bool exact, bool home);
@@ -64,21 +66,21 @@ void listen_table_destroy(struct listen_table *t)
 }
 
 struct listener *listen_bind(struct listen_table *t, const struct listen_who *who, const struct ipaddr *addr, uint16_t port,
-                             bool reuseport, uint16_t port_min, uint16_t port_max)
+                             unsigned flags, uint16_t port_min, uint16_t port_max)
 {
 	struct port *old, *next;
 	struct listener *l;
 	unsigned count;
 
 	if (port == 0)
-		port = pick_port(t, addr, port_min, port_max);
-	if (port == 0 || !is_free(t, who, addr, port, reuseport)) {
+		port = pick_port(t, addr, flags, port_min, port_max);
+	if (port == 0 || !is_free(t, who, addr, port, flags)) {
 		errno = EADDRINUSE;
 		return NULL;
 	}
 	old = t->port[port];
 	count = old != NULL ? old->count : 0;
-	l = listener_new(t, who, addr, port, reuseport);
+	l = listener_new(t, who, addr, port, flags);
 	next = malloc(sizeof(*next) + (count + 1) * sizeof(next->member[0]));
 	if (l == NULL || next == NULL) {
 		free(l);
@@ -101,8 +103,8 @@ int listen_start(struct listen_table *t, struct listener *l, uint32_t backlog)
 	for (unsigned i = 0; i < p->count; i++) {
 		const struct listener *other = p->member[i];
 
-		if (other != l && other->app == l->app && other->backlog > 0 && overlap(&other->addr, &l->addr) &&
-		    !(other->reuseport && l->reuseport))
+		if (other != l && other->app == l->app && other->backlog > 0 && overlap(other, &l->addr, l->flags) &&
+		    !(other->flags & l->flags & BIND_REUSEPORT))
 			return -EADDRINUSE;
 	}
 	__atomic_store_n(&l->backlog, backlog > 0 ? backlog : 1, __ATOMIC_RELEASE); /* pairs with fits() */
@@ -136,7 +138,7 @@ void listen_free(struct listener *l)
 	free(l);
 }
 
-/* Exact addresses before the unspecified one, at home before elsewhere; among equals the hash decides. */
+/* Exact addresses before unspecified ones, at home before elsewhere; among equals the hash decides. */
 struct listener *listen_find(struct listen_table *t, const struct ipaddr *addr, uint16_t port, unsigned engine, uint32_t hash)
 {
 	const struct port *p = record(t, port);
@@ -163,52 +165,57 @@ bool listen_owns(struct listen_table *t, uint32_t app, const struct ipaddr *addr
 	const struct port *p = record(t, port);
 
 	for (unsigned i = 0; p != NULL && i < p->count; i++)
-		if (p->member[i]->app == app && overlap(&p->member[i]->addr, addr))
+		if (p->member[i]->app == app && overlap(p->member[i], addr, 0))
 			return true;
 	return false;
 }
 
 bool listen_reserved(struct listen_table *t, const struct ipaddr *addr, uint16_t port)
 {
+	return reserved(t, addr, 0, port);
+}
+
+static bool reserved(const struct listen_table *t, const struct ipaddr *addr, unsigned flags, uint16_t port)
+{
 	const struct port *p = record(t, port);
 
 	for (unsigned i = 0; p != NULL && i < p->count; i++)
-		if (overlap(&p->member[i]->addr, addr))
+		if (overlap(p->member[i], addr, flags))
 			return true;
 	return false;
 }
 
 static bool is_free(const struct listen_table *t, const struct listen_who *who, const struct ipaddr *addr, uint16_t port,
-                    bool reuseport)
+                    unsigned flags)
 {
 	const struct port *p = t->port[port];
 
 	for (unsigned i = 0; p != NULL && i < p->count; i++)
-		if (overlap(&p->member[i]->addr, addr) && !may_share(who, reuseport, p->member[i]))
+		if (overlap(p->member[i], addr, flags) && !may_share(who, flags, p->member[i]))
 			return false;
 	return true;
 }
 
-static bool may_share(const struct listen_who *who, bool reuseport, const struct listener *l)
+static bool may_share(const struct listen_who *who, unsigned flags, const struct listener *l)
 {
-	return l->pid == who->pid || (l->reuseport && reuseport && l->uid == who->uid);
+	return l->pid == who->pid || ((l->flags & flags & BIND_REUSEPORT) != 0 && l->uid == who->uid);
 }
 
-static uint16_t pick_port(struct listen_table *t, const struct ipaddr *addr, uint16_t min, uint16_t max)
+static uint16_t pick_port(struct listen_table *t, const struct ipaddr *addr, unsigned flags, uint16_t min, uint16_t max)
 {
 	uint32_t range = max >= min ? (uint32_t)max - min + 1 : 0;
 
 	for (uint32_t i = 0; i < range; i++) {
 		uint16_t port = (uint16_t)(min + t->next++ % range);
 
-		if (port != 0 && !listen_reserved(t, addr, port))
+		if (port != 0 && !reserved(t, addr, flags, port))
 			return port;
 	}
 	return 0;
 }
 
 static struct listener *listener_new(const struct listen_table *t, const struct listen_who *who, const struct ipaddr *addr,
-                                     uint16_t port, bool reuseport)
+                                     uint16_t port, unsigned flags)
 {
 	struct listener *l = calloc(1, sizeof(*l) + t->engines * sizeof(l->lane[0]));
 
@@ -216,7 +223,7 @@ static struct listener *listener_new(const struct listen_table *t, const struct 
 		return NULL;
 	l->addr = *addr;
 	l->port = port;
-	l->reuseport = reuseport;
+	l->flags = (uint16_t)flags;
 	l->cookie = who->cookie;
 	l->app = who->app;
 	l->pid = who->pid;
@@ -253,12 +260,24 @@ static bool fits(const struct listener *l, const struct ipaddr *addr, unsigned e
 		return false;
 	if (home && l->home != engine)
 		return false;
-	return exact ? same(&l->addr, addr) : any(&l->addr);
+	return exact ? same(&l->addr, addr) : any(&l->addr) && (families(&l->addr, l->flags) & families(addr, 0)) != 0;
 }
 
-static bool overlap(const struct ipaddr *a, const struct ipaddr *b)
+/* 1: IPv4, 2: IPv6, 3: both */
+static unsigned families(const struct ipaddr *a, unsigned flags)
 {
-	return any(a) || any(b) || same(a, b);
+	static const struct ipaddr none6;
+
+	if (net_is_ip4(a))
+		return 1;
+	return same(a, &none6) && (flags & BIND_V6ONLY) == 0 ? 3 : 2;
+}
+
+static bool overlap(const struct listener *l, const struct ipaddr *addr, unsigned flags)
+{
+	if ((families(&l->addr, l->flags) & families(addr, flags)) == 0)
+		return false;
+	return any(&l->addr) || any(addr) || same(&l->addr, addr);
 }
 
 static bool same(const struct ipaddr *a, const struct ipaddr *b)

@@ -6,8 +6,8 @@
  * members change.  Counters per engine inside a listener are written by that engine alone.
  *
  * The rule (api.md A, issue): members of one port are of one process (each context listens for itself, as in mTCP), or
- * all have SO_REUSEPORT and one uid; anything else is EADDRINUSE.  A reservation for the unspecified address conflicts
- * with every address.
+ * all have SO_REUSEPORT and one uid; anything else is EADDRINUSE.  A reservation for an unspecified address conflicts
+ * with every address of its family, and :: is of both unless it is of IPv6 alone (IPV6_V6ONLY).
  */
 #ifndef STACKD_TCP_LISTEN_H
 #define STACKD_TCP_LISTEN_H
@@ -29,9 +29,9 @@ struct listen_lane {
 
 /* One bound socket of one context; it listens when backlog > 0. Allocated by listen_bind. */
 struct listener {
-	struct ipaddr addr; /* unspecified: any */
+	struct ipaddr addr; /* ::ffff:0.0.0.0: any of IPv4; ::: any (see flags) */
 	uint16_t port;
-	bool reuseport;
+	uint16_t flags;   /* enum bind_flags */
 	uint32_t cookie; /* the client's name for it */
 	uint32_t app;    /* context id */
 	pid_t pid;
@@ -57,9 +57,9 @@ struct listen_who {
 	struct tcp_owner **owner; /* one per engine */
 };
 
-/* Reserve addr:port (port 0: a free one of the range).  NULL and errno: EADDRINUSE, ENOMEM. */
+/* Reserve addr:port (port 0: a free one of the range).  flags: enum bind_flags.  NULL and errno: EADDRINUSE, ENOMEM. */
 struct listener *listen_bind(struct listen_table *t, const struct listen_who *who, const struct ipaddr *addr, uint16_t port,
-                             bool reuseport, uint16_t port_min, uint16_t port_max);
+                             unsigned flags, uint16_t port_min, uint16_t port_max);
 
 /* Start listening.  0, -EADDRINUSE (this context listens there already), -ENOMEM.  Backlog is at least 1. */
 int listen_start(struct listen_table *t, struct listener *l, uint32_t backlog);

@@ -204,7 +204,7 @@ bool open_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 /* What the peer's SYN offers and our configuration wants.  RFC 7323 2.2 and 3.2, RFC 2018 2, RFC 9293 3.7.1. */
 void open_take_options(struct tcp *tcp, struct tcp_conn *c, const struct seg_opts *o)
 {
-	c->mss_peer = (o->has & SEG_HAS_MSS) != 0 ? o->mss : SEG_MSS_DEFAULT;
+	c->mss_peer = (o->has & SEG_HAS_MSS) != 0 ? o->mss : seg_mss_default(&c->peer);
 	if ((o->has & SEG_HAS_TS) != 0 && tcp->conf.timestamps) {
 		c->flags |= CONN_TS;
 		c->ts_recent = o->ts_val;
@@ -230,7 +230,7 @@ void open_syn_options(struct tcp *tcp, const struct tcp_conn *c, struct seg_opts
 	bool reply = c->state == TCP_SYN_RCVD;
 
 	o->has = SEG_HAS_MSS;
-	o->mss = (uint16_t)(c->mtu - SEG_IP_HDR - SEG_HDR);
+	o->mss = (uint16_t)(c->mtu - net_ip_len(&c->peer) - SEG_HDR);
 	if (c->mss_max != 0 && c->mss_max < o->mss)
 		o->mss = c->mss_max;
 	if (reply ? (c->flags & CONN_TS) != 0 : conf->timestamps) {

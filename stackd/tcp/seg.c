@@ -134,17 +134,18 @@ unsigned seg_options(const struct seg_opts *o, uint8_t *p)
 struct pkt *seg_build(struct net *net, const struct seg_out *s, uint16_t text_len, uint8_t **text)
 {
 	unsigned hdr = SEG_HDR + seg_options(&s->opts, NULL);
+	uint16_t ip_len = net_ip_len(&s->dst);
 	uint16_t l4_len = (uint16_t)(hdr + text_len);
 	uint8_t *l3, *q;
-	struct pkt *p = net_alloc(net, &s->dst, (uint16_t)(SEG_IP_HDR + l4_len), &l3);
+	struct pkt *p = net_alloc(net, &s->dst, (uint16_t)(ip_len + l4_len), &l3);
 
 	if (p == NULL)
 		return NULL;
-	net_ip_header(net, l3, &s->src, &s->dst, PROTO_TCP, (uint16_t)(SEG_IP_HDR + l4_len), s->ttl, s->tos);
+	net_ip_header(net, l3, &s->src, &s->dst, PROTO_TCP, (uint16_t)(ip_len + l4_len), s->ttl, s->tos);
 	p->l3_off = (uint16_t)(l3 - p->data);
-	p->l4_off = (uint16_t)(p->l3_off + SEG_IP_HDR);
+	p->l4_off = (uint16_t)(p->l3_off + ip_len);
 	p->flags |= PKT_TX_L4_CSUM;
-	q = put16(put16(l3 + SEG_IP_HDR, s->sport), s->dport);
+	q = put16(put16(l3 + ip_len, s->sport), s->dport);
 	q = put32(put32(q, s->seq), s->ack);
 	*q++ = (uint8_t)(hdr / 4 << 4);
 	*q++ = s->flags;
@@ -159,9 +160,12 @@ struct pkt *seg_build(struct net *net, const struct seg_out *s, uint16_t text_le
 static uint16_t pseudo_sum(const struct ipaddr *src, const struct ipaddr *dst, uint16_t len)
 {
 	uint32_t sum = PROTO_TCP + (uint32_t)len;
+	uint8_t from[16], to[16];
 
-	for (unsigned i = 12; i < 16; i += 2)
-		sum += (uint32_t)get16(src->b + i) + get16(dst->b + i);
+	net_wire(from, src);
+	net_wire(to, dst);
+	for (unsigned i = net_is_ip4(src) ? 12 : 0; i < 16; i += 2)
+		sum += (uint32_t)get16(from + i) + get16(to + i);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (uint16_t)((sum & 0xffff) + (sum >> 16));
 }

@@ -17,11 +17,11 @@ enum seg_has { SEG_HAS_MSS = 1, SEG_HAS_WS = 2, SEG_HAS_TS = 4, SEG_HAS_SACK_OK 
 
 enum {
 	SEG_HDR = 20,
-	SEG_IP_HDR = 20,
 	SEG_OPT_MAX = 40,
 	SEG_SACKS = 4,
 	SEG_TS_LEN = 12, /* timestamps with their padding */
-	SEG_MSS_DEFAULT = 536, /* RFC 9293, 3.7.1 */
+	SEG_MSS_DEFAULT = 536,   /* RFC 9293, 3.7.1 */
+	SEG_MSS_DEFAULT6 = 1220, /* the same for IPv6 */
 	SEG_SHIFT_MAX = 14,    /* RFC 7323, 2.3 */
 };
 
@@ -37,6 +37,12 @@ struct seg_opts {
 	uint32_t ts_val, ts_ecr;
 	struct seg_sack sack[SEG_SACKS];
 };
+
+/* What a peer takes whose SYN does not say. */
+static inline uint16_t seg_mss_default(const struct ipaddr *peer)
+{
+	return net_is_ip4(peer) ? SEG_MSS_DEFAULT : SEG_MSS_DEFAULT6;
+}
 
 /* Sequence number comparison, RFC 9293 3.4. */
 static inline bool seq_lt(uint32_t a, uint32_t b) { return (int32_t)(a - b) < 0; }

@@ -73,7 +73,7 @@ static void request(struct feed *f, int s)
 		m.bind.cookie = feed_byte(f) % 4;
 		if (type == CTL_BIND)
 			m.bind.port = feed_byte(f) % 6;
-		m.bind.reuseport = b & 1;
+		m.bind.flags = b & 7;
 	}
 	if (type == CTL_SEGMENT_ASK && b <= 250)
 		m.segment = (struct ctl_segment){ .class = SEG_TX, .engine = b & 1 };

@@ -256,7 +256,7 @@ static void storm(void)
 static bool any_request(struct foe *f)
 {
 	struct ctl_bind b = { .cookie = below(5), .port = (uint16_t)(below(3) != 0 ? 7000 + below(4) : below(65536)),
-			      .reuseport = (uint16_t)below(3) };
+			      .flags = (uint16_t)below(8) };
 	struct ctl_listen l = { .cookie = below(5), .backlog = below(2) != 0 ? (uint32_t)rnd() : below(3) };
 	struct ctl_sock s = { .cookie = below(5) };
 

@@ -150,8 +150,9 @@ START_TEST(test_ports_and_routes)
 	ck_assert_uint_eq(c.port[0].addr[1].prefix, 16);
 	ck_assert_uint_eq(ntohl(c.port[0].addr[1].addr.w[3]), 0x0a080001);
 	ck_assert_uint_eq(ntohl(c.port[0].addr[1].addr.w[2]), 0xffff); /* v4-mapped */
-	ck_assert_uint_eq(ntohl(c.port[0].gateway.w[3]), 0x0a0900fe);
-	ck_assert_uint_eq(c.port[1].gateway.w[2], 0); /* unspecified */
+	ck_assert_uint_eq(ntohl(c.port[0].gateway[0].w[3]), 0x0a0900fe);
+	ck_assert_uint_eq(c.port[1].gateway[0].w[2], 0); /* unspecified */
+	ck_assert_uint_eq(c.port[0].gateway[1].w[0], 0);
 	ck_assert_uint_eq(c.port[0].vlan, 7);
 	ck_assert(c.port[0].fault.on && !c.port[1].fault.on);
 	ck_assert_double_eq(c.port[0].fault.loss, 0.01);
@@ -244,9 +245,14 @@ static const struct {
 	{ "routes = ( { to = \"10.1.0.0/8\"; via = \"10.9.0.2\"; } );",
 	  "FILE:2: routes.[0].to: 10.1.0.0/8 has bits beyond its prefix; did you mean 10.0.0.0/8?\n" },
 	{ "routes = ( { to = \"10.0.0.0\"; via = \"10.9.0.2\"; } );",
-	  "FILE:2: routes.[0].to: \"10.0.0.0\" is not an address with its prefix length, like 10.9.0.1/24\n" },
+	  "FILE:2: routes.[0].to: \"10.0.0.0\" is not an address with its prefix length, like 10.9.0.1/24 or fd00::1/64\n" },
 	{ "routes = ( { to = \"10.0.0.0/33\"; via = \"10.9.0.2\"; } );",
-	  "FILE:2: routes.[0].to: \"10.0.0.0/33\" is not an address with its prefix length, like 10.9.0.1/24\n" },
+	  "FILE:2: routes.[0].to: \"10.0.0.0/33\" is not an address with its prefix length, like 10.9.0.1/24 or fd00::1/64\n" },
+	{ "routes = ( { to = \"2001:db8::1/32\"; via = \"fd00::2\"; } );",
+	  "FILE:2: routes.[0].to: 2001:db8::1/32 has bits beyond its prefix; did you mean 2001:db8::/32?\n"
+	  "FILE:2: routes.[0].via: fd00::2 is in no network of any port\n" },
+	{ "routes = ( { to = \"2001:db8::/32\"; via = \"10.9.0.2\"; } );",
+	  "FILE:2: routes.[0].via: 10.9.0.2 is not of the family of the network\n" },
 	{ "routes = ( { to = \"10.0.0.0/8\"; via = \"10.7.0.2\"; } );",
 	  "FILE:2: routes.[0].via: 10.7.0.2 is in no network of any port\n" },
 	{ "routes = ( { to = \"10.0.0.0/8\"; via = \"10.9.0.1\"; } );",
@@ -271,7 +277,22 @@ static const struct {
 	{ "address = \"10.8.0.1/24\"; fault = 1;", "FILE:1: ports.[0].fault: a group { ... } is wanted here\n" },
 	{ "address = \"10.8.0.1/24\"; fault = { loss = 1.1; };", "FILE:1: ports.[0].fault.loss: 1.1 is out of range (0..1)\n" },
 	{ "address = \"fe80::1/64\"; mode = \"tap\";",
-	  "FILE:1: ports.[0].address: \"fe80::1\": IPv6 is not spoken by this version\n" },
+	  "FILE:1: ports.[0].address: only ports with mode endpoint have addresses\n" },
+	{ "address = \"fd00::1/129\"; mode = \"tap\";",
+	  "FILE:1: ports.[0].address: \"fd00::1/129\" is not an address with its prefix length, like 10.9.0.1/24 or fd00::1/64\n" },
+	{ "address = \"ff02::1/64\"; mode = \"tap\";",
+	  "FILE:1: ports.[0].address: ff02::1/64 cannot be the address of a host\n" },
+	{ "address = \"fe80:1::1/64\"; mode = \"tap\";",
+	  "FILE:1: ports.[0].address: fe80:1::1/64: a link-local address begins with fe80::\n" },
+	{ "address = [ \"fd00::1/64\", \"fd00:0::1/48\" ]; mode = \"tap\";",
+	  "FILE:1: ports.[0].address: fd00:0::1/48 is named twice\n" },
+	{ "address = \"fd00::1/64\"; mtu = 1279;", "FILE:1: ports.[0].mtu: IPv6 wants at least 1280\n" },
+	{ "address = \"fd00::1/64\"; gateway = \"fd01::1\";",
+	  "FILE:1: ports.[0].gateway: fd01::1 is in none of the port's networks\n" },
+	{ "address = \"10.8.0.1/24\"; gateway = \"fe80::1\";",
+	  "FILE:1: ports.[0].gateway: fe80::1 is in none of the port's networks\n" },
+	{ "address = \"10.8.0.1/24\"; gateway = [ \"10.8.0.2\", \"10.8.0.3\" ];",
+	  "FILE:1: ports.[0].gateway: 10.8.0.3 is the second router of its family\n" },
 	{ "address = \"10.8.0.0/24\"; mode = \"replay\";",
 	  "FILE:1: ports.[0].address: 10.8.0.0/24 is the address of a network or its broadcast, not of a host\n"
 	  "FILE:1: ports.[0].device: mode replay wants a capture: \"net_pcap0,rx_pcap=FILE\"\n" },
@@ -423,13 +444,33 @@ END_TEST
 
 /* --- Table, sample, printing ---------------------------------------------------------------------------------------- */
 
+START_TEST(test_addresses_of_both_families)
+{
+	good("ports = ( { name = \"a\"; device = \"net_null0\"; address = [ \"10.9.0.1/24\", \"fd00::1/64\", \"10.8.0.1/24\" ];\n"
+	     "            gateway = [ \"fe80::1\", \"10.9.0.254\" ]; } );\n"
+	     "routes = ( { to = \"2001:db8::/32\"; via = \"fd00::2\"; }, { to = \"::/0\"; via = \"fe80::2\"; port = \"a\"; } );\n");
+	ck_assert_uint_eq(c.port[0].addrs, 3);
+	ck_assert_uint_eq(c.port[0].addr[1].prefix, 64);
+	ck_assert_uint_eq(c.port[0].addr[1].addr.b[0], 0xfd);
+	ck_assert_uint_eq(ntohl(c.port[0].addr[2].addr.w[3]), 0x0a080001);
+	ck_assert_uint_eq(ntohl(c.port[0].gateway[0].w[3]), 0x0a0900fe);
+	ck_assert_uint_eq(c.port[0].gateway[1].b[0], 0xfe);
+	ck_assert_uint_eq(c.route[0].prefix, 32);
+	ck_assert_uint_eq(c.route[1].prefix, 0);
+	ck_assert_uint_eq(c.nd_age_s, 30);
+	ck_assert_uint_eq(c.dad, 1);
+	ck_assert(conf_port_speaks_ip6(&c.port[0]));
+}
+END_TEST
+
 START_TEST(test_print_can_be_read_again)
 {
 	char *first, *second;
 
 	good("ports = ( { name = \"a\"; device = \"d,x=\\\"y\\\\\"; address = [ \"10.9.0.1/24\", \"10.8.0.1/16\" ]; gateway = \"10.9.0.2\";\n"
-	     "fault = { loss = 0.015; delay_ms = 0.25; limit = 3000; }; }, { name = \"b\"; device = \"e\"; address = \"10.1.0.1/8\"; } );\n"
-	     "routes = ( { to = \"172.16.0.0/12\"; via = \"10.9.0.3\"; } );\n"
+	     "fault = { loss = 0.015; delay_ms = 0.25; limit = 3000; }; }, { name = \"b\"; device = \"e\"; address = [ \"10.1.0.1/8\", \"fd00::1/64\" ];\n"
+	     "gateway = [ \"fd00::2\", \"10.1.0.2\" ]; } );\n"
+	     "routes = ( { to = \"172.16.0.0/12\"; via = \"10.9.0.3\"; }, { to = \"::/0\"; via = \"fd00::3\"; } );\n"
 	     "clients = ( { user = \"root\"; ports = \"80,90-99\"; memory = \"5M\"; }, { group = 1; }, { user = \"*\"; } );\n"
 	     "tcp = { time_wait_s = 1.25; };\n");
 	first = printed(&c);
@@ -621,6 +662,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_every_secret_differs);
 	tcase_add_test(t, test_values);
 	tcase_add_test(t, test_ports_and_routes);
+	tcase_add_test(t, test_addresses_of_both_families);
 	tcase_add_test(t, test_all_errors_are_told);
 	tcase_add_loop_test(t, test_wrong, 0, sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_loop_test(t, test_wrong_port, 0, sizeof(wrong_port) / sizeof(wrong_port[0]));

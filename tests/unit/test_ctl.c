@@ -100,7 +100,7 @@ static bool same_file(int x, int y)
 /* --- Messages --------------------------------------------------------------------------------------------------------- */
 START_TEST(message_arrives_whole)
 {
-	struct ctl_bind bind = { .cookie = 7, .port = 80, .reuseport = 1 };
+	struct ctl_bind bind = { .cookie = 7, .port = 80, .flags = BIND_REUSEPORT };
 
 	ck_assert_int_eq(ctl_send(a, CTL_BIND, 42, &bind, sizeof(bind), NULL, 0), 0);
 	memset(&m, 0xff, sizeof(m)); /* nothing of an earlier message shows */

@@ -25,11 +25,12 @@ static void reopen(void)
 /* Where a packet goes: 0 nowhere, the address itself when on link. */
 static uint32_t hop(uint32_t dst)
 {
+	struct ipaddr to = from_ip4(dst);
 	struct route_hop h;
 
-	if (!route_find(net, dst, &h))
+	if (!route_find(net, &to, &h))
 		return 0;
-	return h.via ? h.via : dst;
+	return is_unspecified(&h.via) ? dst : to_ip4(&h.via);
 }
 
 static uint32_t random_ip(uint64_t *state)
@@ -164,35 +165,88 @@ START_TEST(two_ports)
 }
 END_TEST
 
-/* rte_lpm and the plain list must agree. */
+/* An address of 2000::/4 that shares its beginning with many others. */
+static struct ipaddr random_ip6(uint64_t *state)
+{
+	struct ipaddr a = {.b = {0x20}};
+
+	for (unsigned i = 1; i < 16; i++)
+		a.b[i] = (uint8_t)(random_ip(state) & (i < 4 ? 1 : 0x81));
+	return a;
+}
+
+static void route_add6(struct ipaddr dst, uint8_t prefix, uint8_t via)
+{
+	conf.route[conf.routes++] = (struct net_route){.dst = dst, .prefix = prefix, .via = {.b = {0xfd, [15] = via}}};
+}
+
+static bool agree(const struct net *few, const struct ipaddr *dst)
+{
+	struct route_hop a, b;
+	bool found = route_find(few, dst, &a);
+
+	return found == route_find(net, dst, &b) && (!found || ipaddr_equal(&a.via, &b.via));
+}
+
+/* rte_lpm and rte_lpm6 and the plain list must agree. */
 START_TEST(many_routes_agree_with_few)
 {
 	uint64_t state = 7;
 	struct net *few;
-	struct route_hop a, b;
 
+	conf.port[0].addr[conf.port[0].addrs++] = (struct net_addr){{.b = {0xfd, [15] = 1}}, 64};
+	conf.port[0].gateway6 = (struct ipaddr){.b = {0xfd, [15] = 0xfe}};
 	for (unsigned i = 0; i < 400; i++) {
 		uint8_t prefix = (uint8_t)(8 + random_ip(&state) % 25);
 
 		route_add((random_ip(&state) & 0x07ffffff) | 0xc0000000, prefix, 0x0a000010 + i % 64);
+		route_add6(random_ip6(&state), (uint8_t)(4 + random_ip(&state) % 125), (uint8_t)(2 + i % 64));
 	}
-	few = net;
 	teardown();
 	net_open();
 	few = net;
-	eal_open(256);
+	eal_open(512);
 	net = net_create(&conf, &stats, 1, 4711);
 	ck_assert_ptr_nonnull(net);
 	for (unsigned i = 0; i < 20000; i++) {
-		uint32_t dst = i % 2 ? random_ip(&state) : (random_ip(&state) & 0x07ffffff) | 0xc0000000;
+		struct ipaddr dst = from_ip4(i % 2 ? random_ip(&state) : (random_ip(&state) & 0x07ffffff) | 0xc0000000);
+		struct ipaddr dst6 = i % 2 ? random_ip6(&state) : conf.route[2 * (i / 2 % 400) + 1].dst;
 
-		ck_assert_int_eq(route_find(few, dst, &a), route_find(net, dst, &b));
-		if (route_find(few, dst, &a)) {
-			route_find(net, dst, &b);
-			ck_assert_uint_eq(a.via, b.via);
-		}
+		ck_assert(agree(few, &dst));
+		ck_assert(agree(few, &dst6));
 	}
 	net_destroy(few);
+}
+END_TEST
+
+static uint8_t hop6(struct ipaddr dst)
+{
+	struct route_hop h;
+
+	return route_find(net, &dst, &h) ? is_unspecified(&h.via) ? 1 : h.via.b[15] : 0;
+}
+
+#define IP6(first, second, last) ((struct ipaddr){.b = {first, second, [15] = last}})
+
+START_TEST(routes_of_ipv6)
+{
+	conf.port[0].addr[conf.port[0].addrs++] = (struct net_addr){IP6(0xfd, 0, 1), 64};
+	route_add6(IP6(0x20, 1, 0), 16, 16);
+	route_add6(IP6(0x20, 1, 7), 128, 17);
+	reopen();
+	ck_assert_uint_eq(hop6(IP6(0xfd, 0, 9)), 1);
+	ck_assert_uint_eq(hop6(IP6(0x20, 1, 9)), 16);
+	ck_assert_uint_eq(hop6(IP6(0x20, 1, 7)), 17);
+	ck_assert_uint_eq(hop6(IP6(0x20, 2, 7)), 0); /* IPv4's gateway is not its */
+	ck_assert_uint_eq(hop(FAR), ROUTER);
+	ck_assert_uint_eq(hop6(IP6(0xfd, 0, 1)), 0); /* our own */
+	ck_assert_uint_eq(hop6(IP6(0xff, 2, 1)), 0);
+	ck_assert_uint_eq(hop6(IP6(0, 0, 1)), 0);
+	ck_assert_uint_eq(hop6((struct ipaddr){.b = {0xfe, 0x80, 0, 1, [15] = 9}}), 1);
+	ck_assert_uint_eq(hop6((struct ipaddr){.b = {0xfe, 0x80, 0, 2, [15] = 9}}), 0); /* of a port that there is not */
+	conf.port[0].gateway6 = IP6(0xfd, 0, 0xfe);
+	reopen();
+	ck_assert_uint_eq(hop6(IP6(0x20, 2, 7)), 0xfe);
 }
 END_TEST
 
@@ -204,5 +258,6 @@ SUITE_BEGIN("route")
 	TEST(bad_configuration)
 	TEST(source_addresses)
 	TEST(two_ports)
+	TEST(routes_of_ipv6)
 	TEST(many_routes_agree_with_few)
 SUITE_END

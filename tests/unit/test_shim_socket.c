@@ -269,7 +269,7 @@ START_TEST(bind_and_listen)
 	d.bind_err = 0;
 	ck_assert_int_eq(bind_to(fd, "10.0.0.1", 81), 0);
 	ck_assert_uint_eq(d.bind.port, 81);
-	ck_assert_uint_eq(d.bind.reuseport, 1);
+	ck_assert_uint_eq(d.bind.flags, BIND_REUSEPORT);
 	ck_assert_mem_eq(d.bind.addr.b, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\1", 16);
 	FAILS(bind_to(fd, "10.0.0.1", 82), EINVAL);
 	FAILS(mtcp_accept(m, fd, NULL, NULL), EINVAL);

@@ -17,6 +17,8 @@
 #include "stackctl/segment.h"
 #include "stackd/stat_seg.h"
 
+#define SIX "2001:db8:1111:2222:3333:4444:5555:666"
+
 static struct conf conf;
 static struct stat_seg seg;
 static struct segment view;
@@ -34,8 +36,10 @@ static void setup(void)
 	strcpy(conf.port[0].name, "p0");
 	strcpy(conf.port[1].name, "p1");
 	memset(conf.port[1].device, 'd', 200); /* longer than is shown */
-	for (unsigned i = 0; i < 8; i++)
-		conf.port[1].addr[i] = (struct net_addr){ { .w = { 0, 0, htonl(0xffff), htonl(0x0a090001 + i) } }, 24 };
+	conf.port[1].addr[0] = (struct net_addr){ { .w = { 0, 0, htonl(0xffff), htonl(0x0a090001) } }, 24 };
+	for (unsigned i = 1; i < 8; i++)
+		conf.port[1].addr[i] = (struct net_addr){ { .w = { htonl(0x20010db8), htonl(0x11112222), htonl(0x33334444),
+								   htonl(0x55556660 + i) } }, 64 };
 	conf.port[1].addrs = 8;
 	ck_assert_int_eq(stat_seg_create(&seg, &conf), 0);
 	ck_assert_msg(segment_map(&view, seg.region.fd, why, sizeof(why)) == 0, "%s", why);
@@ -179,7 +183,7 @@ START_TEST(fixed_parts_are_filled_in)
 	ck_assert_uint_eq(p.mtu, conf.port[0].mtu);
 	ck_assert(segment_port(&view, 1, &p));
 	ck_assert_uint_eq(strlen(p.device), sizeof(p.device) - 1);
-	ck_assert_str_eq(p.address, "10.9.0.1/24 10.9.0.2/24 10.9.0.3/24 10.9.0.4/24 10.9.0.5/24"); /* what fits */
+	ck_assert_str_eq(p.address, "10.9.0.1/24 " SIX "1/64 " SIX "2/64 " SIX "3/64 " SIX "4/64 " SIX "5/64"); /* what fits */
 }
 END_TEST
 
