@@ -63,7 +63,9 @@ static void *scribble(void *arg)
 	unsigned n = areas_find(area);
 
 	(void)arg;
-	for (unsigned long i = 1; n > 0; i++) {
+	if (n == 0)
+		return NULL;
+	for (unsigned long i = 1;; i++) {
 		struct area *a = &area[rnd() % n];
 		/* mostly where cursors and commands are */
 		size_t at = rnd() % (rnd() % 2 != 0 && a->size > 4096 ? 4096 : a->size), len = 1 + rnd() % STRETCH;
@@ -76,7 +78,6 @@ static void *scribble(void *arg)
 		fflush(stdout);
 		nanosleep(&nap, NULL);
 	}
-	return NULL;
 }
 
 static void on_data(mctx_t mctx, int sock, int side, event_t event)
