@@ -578,6 +578,12 @@ static void sync_table(struct shim_mon *mon, struct mon_act *a)
 	mon_put(mon, a->lane, &c, NULL, 0);
 }
 
+static void sync_stop(struct mon_act *a, unsigned side)
+{
+	tell(a, MCMD_STOP, side, 0);
+	a->from[side] = UINT64_MAX;
+}
+
 static void sync_buf(struct mon_act *a, unsigned side, uint64_t size)
 {
 	tell(a, MCMD_BUF, side, (uint32_t)size);
@@ -597,7 +603,7 @@ static void sync_act(struct shim_mon *mon, struct mon_act *a)
 	}
 	for (unsigned side = 0; side < 2; side++) {
 		if ((a->stop & ~a->stopped & 1u << side) != 0)
-			tell(a, MCMD_STOP, side, 0);
+			sync_stop(a, side);
 		if (a->b.buf[side] >= 0)
 			sync_buf(a, side, (uint64_t)a->b.buf[side]);
 		a->b.buf[side] = -1;

@@ -13,7 +13,7 @@
 #include "stackd/mon/priv.h"
 #include "stackd/tcp/seg.h"
 
-enum { EVICT_TRIES = 8, L2_MAX = 22, ASIDE_MAX = 1024, ASIDE_SAME = 64, ASIDE_ALL = 16 << 20 };
+enum { EVICT_TRIES = 8, ETH_HDR = 14, L2_MAX = 22, FILTER_SEES = 256, ASIDE_MAX = 1024, ASIDE_SAME = 64, ASIDE_ALL = 16 << 20 };
 
 static void stage_enter(struct mon *m, struct mon_pass *ps);
 static void stage_leave(struct mon *m, struct mon_pass *ps);
@@ -205,6 +205,20 @@ static bool slot_shares(const struct mon_slot *s, uint32_t hash)
 	return s->share_count != 0 && hash % s->share_count == s->share_index;
 }
 
+/* Filters of stream sockets have no word for VLAN tags: they see the frame without. */
+static bool stream_match(const struct mon_filter *f, const struct pkt *p, const struct mon_seg *s)
+{
+	uint32_t tags = s->l3_off > ETH_HDR && s->l3_off <= L2_MAX ? s->l3_off - ETH_HDR : 0;
+	uint32_t len = p->len - tags < FILTER_SEES ? p->len - tags : FILTER_SEES;
+	uint8_t bare[FILTER_SEES];
+
+	if (f == NULL || tags == 0)
+		return mon_filter_match(f, p);
+	memcpy(bare, p->data, 12);
+	memcpy(bare + 12, p->data + 12 + tags, len - 12);
+	return mon_filter_match_bytes(f, bare, len);
+}
+
 /* Stream sockets that watch a flow beginning with this packet. */
 static uint64_t slots_for(struct mon *m, const struct pkt *p, const struct mon_seg *s)
 {
@@ -215,7 +229,7 @@ static uint64_t slots_for(struct mon *m, const struct pkt *p, const struct mon_s
 		const struct mon_slot *k = &m->slot[m->chain[i]];
 
 		if (k->kind == MON_STREAM && slot_shares(k, hash) && mon_filter_match(k->lane->group->scope, p) &&
-		    mon_filter_match(k->filter[MON_FILTER_SYN], p))
+		    stream_match(k->filter[MON_FILTER_SYN], p, s))
 			found |= (uint64_t)1 << m->chain[i];
 	}
 	return found;
@@ -341,7 +355,7 @@ static uint64_t orphan_slots(struct mon *m, const struct mon_pass *ps)
 
 		if (k->kind == MON_STREAM && (k->mask[MON_HK_NULL] & MON_ORPHAN) != 0 &&
 		    slot_shares(k, share_hash(m, &ps->seg)) && mon_filter_match(k->lane->group->scope, ps->pkt) &&
-		    mon_filter_match(k->filter[MON_FILTER_ORPHAN], ps->pkt))
+		    stream_match(k->filter[MON_FILTER_ORPHAN], ps->pkt, &ps->seg))
 			found |= (uint64_t)1 << m->chain[i];
 	}
 	return found;

@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'truth'))
 import capture
-from craft import CLIENT_MAC, SERVER_MAC, UDP, Wire, ethernet, ip4
+from craft import CLIENT_MAC, SERVER_MAC, TCP, UDP, Wire, ethernet, ip4, tcp
 
 BURST = 64
 ARP = SERVER_MAC + CLIENT_MAC + b'\x08\x06' + bytes(46)
@@ -268,6 +268,136 @@ def flood(wire):
     talk.c('PA', octets[:1000], at=0)
     talk.s()
     talk.close()
+
+
+@scene
+def in_turn(wire):
+    """A connection, and when it is forgotten another one."""
+    for number in (30000, 30001):
+        talk = wire.talk(number_of_port=number)
+        talk.open()
+        talk.c('RA')
+        wire.turn()
+        wire.wait(3)
+        wire.put(ARP)
+        wire.turn()
+
+
+@scene
+def same_ends(wire):
+    """A connection, and at once another one between the same ends."""
+    talk = wire.talk()
+    for isn in ((1000, 5000000), (90000, 70000)):
+        talk.restart(isn)
+        talk.open()
+        talk.both(b'question', b'answer')
+        talk.close()
+
+
+@scene
+def straggler(wire):
+    """The last words come once more, first soon, then late."""
+    talk = wire.talk()
+    talk.open()
+    talk.close()
+    wire.turn()
+    wire.wait(0.5)
+    talk.s('FA', at=0)
+    wire.turn()
+    wire.wait(3)
+    wire.put(ARP)
+    wire.turn()
+    talk.c('RA', at=1)
+
+
+@scene
+def many(wire):
+    """Twenty short connections."""
+    talks = [wire.talk(number_of_port=30000 + i) for i in range(20)]
+    for talk in talks:
+        talk.open()
+    for talk in talks:
+        talk.close()
+
+
+@scene
+def tagged(wire):
+    """Two VLAN tags."""
+    talk = wire.talk(tags=((0x88a8, 100), (0x8100, 7)))
+    talk.open()
+    talk.both(b'question', b'answer')
+    talk.close()
+
+
+@scene
+def version6(wire):
+    """IPv6."""
+    talk = wire.talk(version=6, number_of_port=30000)
+    talk.open()
+    talk.both(b'question', b'answer')
+    talk.close()
+
+
+@scene
+def pieces(wire):
+    """A segment of 3000 bytes in three IP fragments, the last one first."""
+    talk = wire.talk()
+    talk.open()
+    segment = talk.segment(0, 'PA', numbered(3000))
+    for at in (2960, 0, 1480):
+        talk.put(0, ip4(talk.ends[0][0], talk.ends[1][0], TCP, segment[at:at + 1480], ident=7, offset=at, more=at < 2960))
+    talk.s()
+    talk.close()
+
+
+@scene
+def cut(wire):
+    """Of a segment of 100 bytes the capture has 60."""
+    talk = wire.talk()
+    talk.open()
+    packet = talk.packet(0, talk.segment(0, 'PA', numbered(100)))
+    talk.put(0, packet[:100], wire_len=14 + len(packet))
+    talk.s()
+    talk.close()
+
+
+# --- For inline monitors, each of which has its own ---
+
+@scene
+def translated(wire):
+    """What the client sends to 10.0.1.2 is answered by 10.0.1.99, port 99."""
+    talk = wire.talk()
+    client, server = talk.ends
+    for step in ('open', 'both', 'close'):
+        frames = len(wire.frames)
+        getattr(talk, step)(*((b'question', b'answer') if step == 'both' else ()))
+        for i in range(frames, len(wire.frames)):
+            when, frame = wire.frames[i]
+            if frame[26:30] == server[0]:
+                text = frame[34:14 + struct.unpack('!H', frame[16:18])[0]]
+                seq, ack = struct.unpack('!II', text[4:12])
+                doff = text[12] >> 4
+                segment = tcp((bytes((10, 0, 1, 99)), 99), client, seq, ack, text[13], 65535, text[doff * 4:], text[20:doff * 4])
+                wire.frames[i] = (when, ethernet(False, ip4(bytes((10, 0, 1, 99)), client[0], TCP, segment)))
+
+
+def again_as(play, count):
+    for i in range(1, count + 1):
+        SCENES.append(copy_of(play, '%s%d' % (play.__name__, i)))
+
+
+def copy_of(play, name):
+    def copied(wire):
+        play(wire)
+    copied.__name__ = name
+    return copied
+
+
+again_as(exchange, 20)
+again_as(hole, 1)
+again_as(again, 1)
+again_as(beyond, 1)
+again_as(opening, 1)
 
 
 def main():

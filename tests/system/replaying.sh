@@ -7,7 +7,7 @@
 
 NOBODY=(setpriv --reuid=nobody --regid=nogroup --clear-groups --no-new-privs)
 
-# replay_of CAPTURE [CORES [REPLAY_KEYS [CLIENT_KEYS [MONITOR_KEYS]]]]: a stackd that reads it.
+# replay_of CAPTURE [CORES [REPLAY_KEYS [CLIENT_KEYS [MONITOR_KEYS]]]]: a stackd that reads it, for passive monitors or as RIGHT says.
 replay_of()
 {
 	local keys=${3:-}
@@ -18,7 +18,7 @@ replay_of()
 		            replay = { $keys }; } );
 		control = { socket = "$T/stackd.sock"; };
 		monitor = { ${5:-} };
-		clients = ( { user = "nobody"; operator = true; monitor = "passive"; ${4:-} } );
+		clients = ( { user = "nobody"; operator = true; monitor = "${RIGHT:-passive}"; ${4:-} } );
 	END
 	stop stackd || true # one that a test before has left
 	spawn stackd "${NOBODY[@]}" "$(real_program stackd)" -c "$T/stackd.conf"

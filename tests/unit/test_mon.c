@@ -568,6 +568,35 @@ START_TEST(packets_of_flows_that_one_does_not_watch_are_orphans)
 }
 END_TEST
 
+START_TEST(filters_of_stream_sockets_look_through_vlan_tags)
+{
+	unsigned w = watcher(PASSIVE), other = watcher(PASSIVE);
+	struct mon_order o = { .kind = MON_ORDER_FILTER, .sock = 0, .which = MON_FILTER_SYN };
+	struct pkt *p = segment(left, client, 100, 0, SEG_SYN, NULL);
+	char why[256];
+
+	for (unsigned i = 0; i < 2; i++) {
+		sock(i == 0 ? w : other, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+		o.lane = lane[i == 0 ? w : other];
+		o.filter = mon_filter_compile(i == 0 ? "tcp dst port 80" : "tcp dst port 81", why, sizeof(why));
+		order(&o);
+	}
+	memmove(p->data + 16, p->data + 12, p->len - 12);
+	put16(p->data + 12, 0x8100);
+	put16(p->data + 14, 7);
+	p->len += 4;
+	onto_wire(left, p);
+	want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	nothing(other);
+	for (unsigned i = 0; i < 2; i++) {
+		o.lane = lane[i == 0 ? w : other];
+		o.filter = NULL;
+		order(&o);
+		mon_filter_free(o.filter);
+	}
+}
+END_TEST
+
 START_TEST(a_lagging_monitor_is_told_of_its_gap_and_harms_nobody)
 {
 	unsigned slow = watcher_in(0, PASSIVE, 64), quick = watcher(PASSIVE);
@@ -1377,6 +1406,7 @@ int main(void)
 	tcase_add_test(t, the_arena_has_what_the_records_speak_of);
 	tcase_add_test(t, retransmitted_payload_is_told_before_it_is_written);
 	tcase_add_test(t, orphans_and_raw_sockets);
+	tcase_add_test(t, filters_of_stream_sockets_look_through_vlan_tags);
 	tcase_add_test(t, packets_of_flows_that_one_does_not_watch_are_orphans);
 	tcase_add_test(t, a_lagging_monitor_is_told_of_its_gap_and_harms_nobody);
 	tcase_add_test(t, what_is_stopped_is_told_no_more);
