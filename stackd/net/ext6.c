@@ -110,3 +110,21 @@ bool ext6_walk(const uint8_t *ip, uint32_t l3_len, struct ext6 *e)
 	e->fragment = true;
 	return l3_len - e->off >= EXT_LEN_MIN ? true : fail(e, CNT_IP6_EXT_BAD, EXT6_SILENT, 0);
 }
+
+uint8_t ext6_skip(const uint8_t *ip, uint32_t l3_len, uint32_t *off)
+{
+	uint8_t next = ip[6];
+
+	*off = IP6_HDR;
+	for (unsigned n = 0; n < 2 * EXT_HEADERS_MAX && *off + EXT_LEN_MIN <= l3_len; n++) {
+		const uint8_t *ext = ip + *off;
+
+		if (!is_extension(next) && next != PROTO_FRAGMENT)
+			break;
+		*off += next == PROTO_FRAGMENT ? (uint32_t)IP6_FRAG_HDR : (ext[1] + 1u) * 8;
+		if (next == PROTO_FRAGMENT && (get16(ext + 2) & IP6_OFFSET) != 0)
+			*off = l3_len;
+		next = ext[0];
+	}
+	return next;
+}

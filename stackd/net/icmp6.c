@@ -137,22 +137,18 @@ void icmp6_in(struct net *net, struct pkt *p, uint64_t now_us)
 
 /* --- Errors of ours ------------------------------------------------------------------------------------------------ */
 
-/* An error or a redirect is never answered (2.4 e). */
+/* An error or a redirect is never answered, nor what may be a piece of one (2.4 e). */
 static bool may_answer(const struct pkt *p, bool even_group)
 {
-	const uint8_t *ip = p->data + p->l3_off;
-	struct ext6 e = {.next = ip[6], .off = IP6_HDR, .named_at = 6};
+	const uint8_t *icmp = p->data + p->l3_off;
+	uint32_t off;
 
 	if (!ip6_is_unicast(&p->src) || (!even_group && (is_group6(&p->dst) || (p->flags & PKT_MCAST))))
 		return false;
-	(void)ext6_walk(ip, p->l3_len, &e);
-	if (e.fragment) {
-		if ((get16(ip + e.off + 2) & IP6_OFFSET) != 0)
-			return false;
-		e.next = ip[e.off];
-		e.off = (uint16_t)(e.off + IP6_FRAG_HDR);
-	}
-	return e.next != PROTO_ICMP6 || (p->l3_len > e.off && !is_error(ip[e.off]) && ip[e.off] != ICMP6_REDIRECT);
+	if (ext6_skip(icmp, p->l3_len, &off) != PROTO_ICMP6)
+		return true;
+	icmp += off;
+	return off < p->l3_len && !is_error(icmp[0]) && icmp[0] != ICMP6_REDIRECT;
 }
 
 void icmp6_error(struct net *net, const struct pkt *p, const struct icmp6_error *e, uint64_t now_us)

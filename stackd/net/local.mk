@@ -5,10 +5,10 @@ stackd_core_sources += stackd/net/arp.c stackd/net/dad.c stackd/net/eth.c stackd
 	stackd/net/neigh.c stackd/net/neigh.h stackd/net/neigh_table.c \
 	stackd/net/l4.c stackd/net/net.c stackd/net/net.h stackd/net/pass.c stackd/net/priv.h stackd/net/route.c stackd/net/steer.c
 
-noinst_HEADERS += tests/unit/net_fixture.h
+noinst_HEADERS += tests/unit/ip6_fixture.h tests/unit/net_fixture.h
 
-check_PROGRAMS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_pass tests/unit/test_route tests/unit/test_steer
-TESTS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_pass tests/unit/test_route tests/unit/test_steer
+check_PROGRAMS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_ip6 tests/unit/test_nd tests/unit/test_pass tests/unit/test_route tests/unit/test_steer
+TESTS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_ip6 tests/unit/test_nd tests/unit/test_pass tests/unit/test_route tests/unit/test_steer
 
 tests_unit_test_arp_SOURCES = tests/unit/test_arp.c
 tests_unit_test_arp_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
@@ -25,6 +25,14 @@ tests_unit_test_icmp_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 tests_unit_test_ip4_SOURCES = tests/unit/test_ip4.c
 tests_unit_test_ip4_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
 tests_unit_test_ip4_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
+tests_unit_test_ip6_SOURCES = tests/unit/test_ip6.c
+tests_unit_test_ip6_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_ip6_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
+tests_unit_test_nd_SOURCES = tests/unit/test_nd.c
+tests_unit_test_nd_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_nd_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 
 tests_unit_test_pass_SOURCES = tests/unit/test_pass.c
 tests_unit_test_pass_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)

@@ -235,6 +235,8 @@ struct ext6 {
 enum { EXT6_BYTES_MAX = 256, EXT6_SILENT = 255 };
 /* From where e stands (off 40 at first).  ip: l3_len bytes.  false: see e->why. */
 bool ext6_walk(const uint8_t *ip, uint32_t l3_len, struct ext6 *e);
+/* What follows the headers, whatever they say, and where; of a piece but the first: l3_len, since it is not there. */
+uint8_t ext6_skip(const uint8_t *ip, uint32_t l3_len, uint32_t *off);
 
 /* l4.c: fills p->tcp and p->hash; false: counted */
 bool l4_tcp_parse(struct net *net, struct pkt *p);
