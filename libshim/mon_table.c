@@ -6,11 +6,21 @@
  * or one below it.  A watch has a table of its own; a flow uses its watch's until a callback registers on the flow's own socket.  From
  * then on it has another one, which is found by its contents, so that thousands of flows that do the same share it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "libshim/mon.h"
+
+/* what programs write is what records say */
+static_assert((int)MOS_ON_PKT_IN == MON_PKT_IN && (int)MOS_ON_CONN_START == MON_CONN_START &&
+	      (int)MOS_ON_CONN_NEW_DATA == MON_NEW_DATA && (int)MOS_ON_ERROR == MON_ERROR &&
+	      (int)MOS_ON_TCP_STATE_CHANGE == MON_STATE_CHANGE && (int)MOS_ON_ORPHAN == MON_ORPHAN &&
+	      (int)MOS_ON_REXMIT == MON_REXMIT && (int)MOS_ON_CONN_END == MON_CONN_END, "events");
+static_assert((int)MOS_SIDE_CLI == MON_CLI && (int)MOS_SIDE_SVR == MON_SVR && (int)MOS_SIDE_BOTH == MON_BOTH, "sides");
+static_assert((int)MOS_TCP_CLOSED == MON_CLOSED && (int)MOS_TCP_TIME_WAIT == MON_TIME_WAIT, "states");
+static_assert((int)MOS_OVERLAP_POLICY_FIRST == MON_FIRST && (int)MOS_OVERLAP_POLICY_LAST == MON_LAST, "overlap policies");
 
 enum { KEPT_REGS = 1 << 19 }; /* registrations in tables that nobody uses just now */
 

@@ -143,7 +143,7 @@
 	X(MON_FORWARDED, "mon.forwarded", "packets sent on to the other side of a bridge") \
 	X(MON_SPLIT, "mon.split", "segments that were too long for the port they left by, sent as several") \
 	X(MON_TOO_LONG, "mon.too_long", "packets longer than the MTU of the port they would leave by") \
-	X(MON_BAD, "mon.bad_packets", "packets with a bad header or checksum: sent on by a bridge as they are, shown to nobody") \
+	X(MON_BAD, "mon.bad_packets", "packets with a bad header or checksum: sent on by a bridge as they are, shown to raw monitors alone") \
 	X(MON_FRAGS, "mon.fragments", "fragments seen") \
 	X(MON_ORPHANS, "mon.orphans", "packets that belong to no monitored flow") \
 	X(MON_FLOWS, "mon.flows", "flows begun") \

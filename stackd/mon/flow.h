@@ -22,8 +22,8 @@ enum mon_seg_kind {
 	MON_SEG_IP,      /* IP, not TCP */
 	MON_SEG_TCP,
 	MON_SEG_FRAG,    /* a fragment of IP: mon_frag_in() may join it */
-	MON_SEG_BAD_IP,  /* malformed, cut short by a capture, or a wrong IPv4 header checksum: forwarded, no events (tap, replay), dropped (bridge) */
-	MON_SEG_BAD_TCP, /* malformed TCP header or options, or a wrong checksum: forwarded, no events */
+	MON_SEG_BAD_IP,  /* malformed, cut short by a capture, or a wrong IPv4 header checksum: sent on, shown to RAW sockets alone */
+	MON_SEG_BAD_TCP, /* malformed TCP header or options, or a wrong checksum: the same */
 };
 
 struct mon_seg {
