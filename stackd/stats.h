@@ -134,7 +134,11 @@
 	X(TCP_NO_CONN, "tcp.no_conn", "connections refused because the engine's table is full") \
 	X(TCP_REPLY_DROP, "tcp.reply_drop", "resets and cookies not sent because too many were due at once") \
 	X(TCP_ICMP_IGNORED, "tcp.icmp_ignored", "ICMP errors about nothing that is in flight") \
+	X(TCP_ICMP_DEFERRED, "tcp.icmp_deferred", "\"fragmentation needed\" for sizes that had come through: waits for a timeout") \
 	X(TCP_MTU_LOWERED, "tcp.mtu_lowered", "paths found to carry smaller packets only") \
+	X(TCP_BLACK_HOLE, "tcp.mtu_black_hole", "of these, because large segments vanished in silence") \
+	X(TCP_MTU_PROBE, "tcp.mtu_probes", "larger segments sent to find out whether the path carries them") \
+	X(TCP_MTU_RAISED, "tcp.mtu_raised", "of these, that arrived") \
 	X(TCP_RX_BYTES, "tcp.rx_bytes", "payload bytes received in order") \
 	X(TCP_TX_BYTES, "tcp.tx_bytes", "payload bytes sent, first time") \
 	/* mon */ \

@@ -69,6 +69,7 @@ static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s
 	c->progress_us = tcp->now_us;
 	c->dup_acks_in = 0;
 	keep_near(c);
+	path_acked(tcp, c, n->longest);
 	timer_rexmit(tcp, c);
 	if (bytes_number(off) != bytes_number(before) || off == c->tx_end) {
 		c->note |= TCP_NOTE_STATE;

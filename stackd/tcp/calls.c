@@ -298,6 +298,8 @@ int tcp_setopt(struct tcp *tcp, struct tcp_conn *c, uint32_t name, uint64_t valu
 		if (value != 0 && (value < 88 || value > 32767))
 			return -EINVAL;
 		c->mss_max = (uint16_t)value;
+		if (tcp->conf.max_mss != 0 && (value == 0 || value > tcp->conf.max_mss))
+			c->mss_max = tcp->conf.max_mss;
 		conn_set_mss(c);
 		return 0;
 	case OPT_CONGESTION:

@@ -58,6 +58,7 @@ struct tcp_conn *conn_new(struct tcp *tcp, const struct tuple *t, struct tcp_own
 	c->keepidle_s = tcp->conf.keepidle_s;
 	c->keepintvl_s = tcp->conf.keepintvl_s;
 	c->keepcnt = (uint8_t)tcp->conf.keepcnt;
+	c->mss_max = tcp->conf.max_mss;
 	c->heard_us = c->progress_us = c->tune_us = tcp->now_us;
 	bytes_init(&c->rx);
 	bytes_init(&c->tx);
@@ -114,6 +115,7 @@ void conn_established(struct tcp *tcp, struct tcp_conn *c)
 	}
 	conn_mark(tcp, c, TODO_NOTE);
 	c->heard_us = c->progress_us = c->tune_us = tcp->now_us;
+	path_open(tcp, c);
 	c->rcv_mss = c->mss;
 	c->tune_space = tcp->conf.initial_cwnd * c->mss;
 	/* RFC 6928; one segment when the handshake had to be repeated (RFC 5681, 3.1) */
@@ -276,13 +278,24 @@ void conn_tuple(const struct tcp_conn *c, struct tuple *t)
 /* The payload of our segments: the least of what the peer, the path and the owner allow, less our options (RFC 6691). */
 void conn_set_mss(struct tcp_conn *c)
 {
-	uint16_t mss = (uint16_t)(c->mtu - net_ip_len(&c->peer) - SEG_HDR), opts = (c->flags & CONN_TS) != 0 ? SEG_TS_LEN : 0;
+	c->mss = conn_mss_of(c, c->mtu);
+}
+
+uint16_t conn_mss_of(const struct tcp_conn *c, uint16_t mtu)
+{
+	uint16_t mss = (uint16_t)(mtu - net_ip_len(&c->peer) - SEG_HDR), opts = (c->flags & CONN_TS) != 0 ? SEG_TS_LEN : 0;
 
 	if (c->mss_peer < mss)
 		mss = c->mss_peer;
 	if (c->mss_max != 0 && c->mss_max < mss)
 		mss = c->mss_max;
-	c->mss = (uint16_t)((mss > MSS_MIN ? mss : MSS_MIN) - opts);
+	return (uint16_t)((mss > MSS_MIN ? mss : MSS_MIN) - opts);
+}
+
+/* Headers of a segment with text. */
+uint16_t conn_overhead(const struct tcp_conn *c)
+{
+	return (uint16_t)(net_ip_len(&c->peer) + SEG_HDR + ((c->flags & CONN_TS) != 0 ? SEG_TS_LEN : 0));
 }
 
 static void count_move(struct tcp *tcp, const struct tcp_conn *c, enum tcp_state to)

@@ -123,6 +123,12 @@ struct tcp_conn {
 	uint16_t mss_peer;   /* what the peer's SYN allowed, before options */
 	uint16_t mtu;        /* of the path */
 	uint16_t mss_max;    /* OPT_MAXSEG; 0: no limit */
+	uint16_t mtu_max;    /* of our port: the path's at first */
+	uint16_t mtu_acked;  /* largest packet that has arrived */
+	uint16_t mtu_said;   /* what a router said, until a timeout confirms it; 0: nothing */
+	uint16_t mtu_probe;  /* size of a larger packet that is on its way; 0: none */
+	uint32_t mtu_said_seq, mtu_probe_end;
+	uint32_t mtu_raise_s; /* when a larger one may be tried */
 	uint8_t dup_acks_in; /* duplicate ACKs received in a row */
 	uint8_t rexmits;     /* timeouts in a row */
 	uint8_t snd_shift, rcv_shift;

@@ -77,6 +77,7 @@ void flight_acked(struct flight *f, uint64_t off, struct flight_news *n)
 		if (s->from + s->len > off)
 			break;
 		f->bytes -= s->len;
+		n->longest = s->len > n->longest ? s->len : n->longest;
 		if ((s->marks & FLIGHT_SACKED) != 0) {
 			f->sacked--;
 			f->sacked_bytes -= s->len;

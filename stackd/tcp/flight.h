@@ -95,6 +95,7 @@ struct flight_news {
 	bool dup;             /* a duplicate ACK, RFC 5681; with SACK: one that told of something new */
 	uint32_t delivered;   /* bytes */
 	uint32_t bytes;       /* below snd_una */
+	uint32_t longest;     /* of the segments there */
 	uint32_t newly_sacked; /* bytes */
 	uint32_t rtt_us;      /* 0: none */
 	uint32_t dsack_from, dsack_to;

@@ -8,8 +8,6 @@
 
 enum { UNREACHABLE = 3, FRAG_NEEDED = 4, PORT_UNREACHABLE = 3, PROTO_UNREACHABLE = 2 };
 
-static void frag_needed(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu);
-static uint16_t plateau(uint16_t mtu);
 static int errno_of(uint8_t code);
 static bool is_hard(uint8_t code);
 
@@ -24,7 +22,7 @@ void tcp_icmp_error(void *arg, const struct net_icmp_error *e)
 		return;
 	}
 	if (e->code == FRAG_NEEDED) {
-		frag_needed(tcp, c, e->mtu);
+		path_too_big(tcp, c, e->seq, e->mtu);
 		return;
 	}
 	/* what a connection under way is told, an attacker may have written: only a failing open believes it */
@@ -32,36 +30,6 @@ void tcp_icmp_error(void *arg, const struct net_icmp_error *e)
 		conn_end(tcp, c, errno_of(e->code));
 	else
 		c->soft_err = (int16_t)errno_of(e->code);
-}
-
-/* RFC 1191, section 6: smaller segments from now on, and what was too large again. */
-static void frag_needed(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu)
-{
-	if (mtu == 0)
-		mtu = plateau(c->mtu);
-	if (mtu < MTU_MIN)
-		mtu = MTU_MIN;
-	if (mtu < net_mtu_min(&c->peer)) /* RFC 8201, 4 */
-		mtu = net_mtu_min(&c->peer);
-	if (mtu >= c->mtu || !conn_synchronized(c)) {
-		COUNT(tcp->stats, TCP_ICMP_IGNORED);
-		return;
-	}
-	COUNT(tcp->stats, TCP_MTU_LOWERED);
-	c->mtu = mtu;
-	conn_set_mss(c);
-	(void)recover_cut(tcp, c); /* without memory, when the first of them is sent again */
-}
-
-/* RFC 1191, section 7 */
-static uint16_t plateau(uint16_t mtu)
-{
-	static const uint16_t table[] = { 32000, 17914, 8166, 4352, 2002, 1492, 1006, 508, MTU_MIN };
-	unsigned i = 0;
-
-	while (i + 1 < sizeof(table) / sizeof(table[0]) && table[i] >= mtu)
-		i++;
-	return table[i];
 }
 
 static int errno_of(uint8_t code)

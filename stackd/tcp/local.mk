@@ -5,7 +5,7 @@ tcp_sources = stackd/wheel.c stackd/wheel.h \
 	stackd/tcp/conn.c stackd/tcp/conn.h stackd/tcp/cookie.c stackd/tcp/ecn.c stackd/tcp/flight.c stackd/tcp/flight.h \
 	stackd/tcp/flow.c stackd/tcp/flow.h \
 	stackd/tcp/icmp.c stackd/tcp/in.c stackd/tcp/listen.c stackd/tcp/listen.h stackd/tcp/open.c \
-	stackd/tcp/out.c stackd/tcp/port.c stackd/tcp/priv.h stackd/tcp/prr.c stackd/tcp/rack.c stackd/tcp/reasm.c stackd/tcp/reasm.h \
+	stackd/tcp/out.c stackd/tcp/path.c stackd/tcp/port.c stackd/tcp/priv.h stackd/tcp/prr.c stackd/tcp/rack.c stackd/tcp/reasm.c stackd/tcp/reasm.h \
 	stackd/tcp/recover.c stackd/tcp/reply.c stackd/tcp/sack.c \
 	stackd/tcp/secret.c stackd/tcp/secret.h stackd/tcp/seg.c \
 	stackd/tcp/seg.h stackd/tcp/tcp.c stackd/tcp/tcp.h stackd/tcp/text.c stackd/tcp/timer.c \
@@ -79,10 +79,13 @@ tests_unit_test_tcp_ecn_SOURCES = tests/unit/test_tcp_ecn.c tests/unit/tcp_loss.
 tests_unit_test_tcp_ecn_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_ecn_LDADD = libtcptrace.la
 
-tcp_tests += tests/unit/test_tcp_limits
+tcp_tests += tests/unit/test_tcp_limits tests/unit/test_tcp_path
 tests_unit_test_tcp_limits_SOURCES = tests/unit/test_tcp_limits.c
 tests_unit_test_tcp_limits_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_limits_LDADD = libtcptrace.la
+tests_unit_test_tcp_path_SOURCES = tests/unit/test_tcp_path.c
+tests_unit_test_tcp_path_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
+tests_unit_test_tcp_path_LDADD = libtcptrace.la
 
 # 60 rounds in make check; FUZZ_RUNS and FUZZ_SEED for more, SIM_SEEDS for more of test_tcp_sim
 tests_fuzz_fuzz_tcp_SOURCES = tests/fuzz/fuzz_tcp.c

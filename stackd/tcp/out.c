@@ -14,6 +14,7 @@ static void send_text(struct tcp *tcp, struct tcp_conn *c);
 static bool send_next(struct tcp *tcp, struct tcp_conn *c, bool *failed);
 static uint32_t next_lost(struct tcp_conn *c);
 static bool new_segment(const struct tcp_conn *c, bool force, uint32_t *len, bool *fin);
+static uint32_t windows(const struct tcp_conn *c);
 static bool may_be_small(const struct tcp_conn *c, uint32_t len, bool last, bool force);
 static bool send_new(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool fin);
 static bool send_again(struct tcp *tcp, struct tcp_conn *c, uint32_t no);
@@ -157,7 +158,7 @@ static bool send_next(struct tcp *tcp, struct tcp_conn *c, bool *failed)
 	}
 	if (!new_segment(c, (c->todo & TODO_FORCE) != 0, &len, &fin))
 		return false;
-	*failed = !send_new(tcp, c, len, fin);
+	*failed = !send_new(tcp, c, path_probe(tcp, c, len, windows(c)), fin);
 	return !*failed;
 }
 
@@ -177,17 +178,13 @@ static uint32_t next_lost(struct tcp_conn *c)
 /* What may be sent at snd_nxt by the peer's window, cwnd and the rules against small segments. */
 static bool new_segment(const struct tcp_conn *c, bool force, uint32_t *len, bool *fin)
 {
-	uint32_t flight = c->snd_nxt - c->snd_una, pipe = flight_pipe(c->flight), left = conn_data_end(c) - c->snd_nxt;
-	uint32_t most = full(c), cwnd = c->cc.cwnd, room;
+	uint32_t flight = c->snd_nxt - c->snd_una, left = conn_data_end(c) - c->snd_nxt, most = full(c), room = windows(c);
 	bool last;
 
 	if (left == UINT32_MAX || (left == 0 && (c->flags & CONN_FIN_QUEUED) == 0))
 		return false; /* all is sent, the FIN too */
-	if ((c->flags & (CONN_RECOVERY | CONN_SACK)) == 0 && c->dup_acks_in < 3)
-		cwnd += c->dup_acks_in * (uint32_t)c->mss; /* limited transmit, RFC 3042; with SACK, pipe does that */
-	if (c->snd_wnd <= flight || cwnd <= pipe)
+	if (room == 0)
 		return false;
-	room = c->snd_wnd - flight < cwnd - pipe ? c->snd_wnd - flight : cwnd - pipe;
 	*len = left < most ? left : most;
 	*len = *len < room ? *len : room;
 	last = *len == left;
@@ -195,6 +192,18 @@ static bool new_segment(const struct tcp_conn *c, bool force, uint32_t *len, boo
 	if (*len == 0 && !*fin)
 		return false;
 	return *len >= most || *fin || may_be_small(c, *len, last, force);
+}
+
+/* What the peer's window and cwnd leave. */
+static uint32_t windows(const struct tcp_conn *c)
+{
+	uint32_t flight = c->snd_nxt - c->snd_una, pipe = flight_pipe(c->flight), cwnd = c->cc.cwnd;
+
+	if ((c->flags & (CONN_RECOVERY | CONN_SACK)) == 0 && c->dup_acks_in < 3)
+		cwnd += c->dup_acks_in * (uint32_t)c->mss; /* limited transmit, RFC 3042; with SACK, pipe does that */
+	if (c->snd_wnd <= flight || cwnd <= pipe)
+		return 0;
+	return c->snd_wnd - flight < cwnd - pipe ? c->snd_wnd - flight : cwnd - pipe;
 }
 
 /* Sender's silly window avoidance (RFC 9293 3.8.6.2.1); Nagle in Minshall's variant: one small segment in flight. */
@@ -232,6 +241,8 @@ static bool send_new(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool fin
 	}
 	if (len < full(c))
 		c->snd_sml = end;
+	if (len > c->mss)
+		path_probing(tcp, c, end);
 	if (seq_gt(end, c->snd_max)) {
 		COUNT_ADD(tcp->stats, TCP_TX_BYTES, end - c->snd_max - fin);
 		c->snd_max = end;
@@ -256,6 +267,7 @@ static bool send_again(struct tcp *tcp, struct tcp_conn *c, uint32_t no)
 	bool fin = seq + len == conn_data_end(c) + 1;
 
 	if (len - fin > c->mss) { /* it has become smaller since */
+		path_cut(tcp, c);
 		if (recover_cut(tcp, c) != 0)
 			return false;
 		no = flight_lost(c->flight);

@@ -12,7 +12,8 @@
  *   window.c  sizes of the receive and send buffers
  *   flight.c  what is in flight; sack.c what is told of it selectively, both ways
  *   ecn.c     explicit congestion notification
- *   recover.c losses; rack.c finds them, prr.c paces their repair, undo.c takes it back; icmp.c errors from the path
+ *   recover.c losses; rack.c finds them, prr.c paces their repair, undo.c takes it back
+ *   path.c    the path's MTU; icmp.c errors from the path
  */
 #ifndef STACKD_TCP_PRIV_H
 #define STACKD_TCP_PRIV_H
@@ -137,6 +138,8 @@ void conn_not_young(struct tcp *tcp, struct tcp_conn *c);
 bool conn_free_if_done(struct tcp *tcp, struct tcp_conn *c);
 void conn_tuple(const struct tcp_conn *c, struct tuple *t);
 void conn_set_mss(struct tcp_conn *c);
+uint16_t conn_mss_of(const struct tcp_conn *c, uint16_t mtu);
+uint16_t conn_overhead(const struct tcp_conn *c);
 void conn_queue_fin(struct tcp *tcp, struct tcp_conn *c);
 
 /* tcp.c */
@@ -236,6 +239,15 @@ uint32_t window_chunks(const struct tcp *tcp); /* bound of the chunks one stream
 
 /* out.c */
 void out_conn(struct tcp *tcp, struct tcp_conn *c);
+
+/* path.c */
+void path_open(struct tcp *tcp, struct tcp_conn *c);
+void path_too_big(struct tcp *tcp, struct tcp_conn *c, uint32_t seq, uint16_t mtu); /* a router: the segment at seq was */
+void path_acked(struct tcp *tcp, struct tcp_conn *c, uint32_t longest);
+void path_timeout(struct tcp *tcp, struct tcp_conn *c);
+uint32_t path_probe(struct tcp *tcp, struct tcp_conn *c, uint32_t len, uint32_t room);
+void path_probing(struct tcp *tcp, struct tcp_conn *c, uint32_t end); /* it was sent, up to end */
+void path_cut(struct tcp *tcp, struct tcp_conn *c); /* a segment larger than the MSS was lost */
 
 /* reply.c */
 void reply_rst(struct tcp *tcp, const struct seg_in *s);

@@ -41,6 +41,8 @@ void tcp_conf_default(struct tcp_conf *c)
 		.initial_cwnd = 10,
 		.congestion = CC_CUBIC,
 		.ecn = ECN_MODE_PASSIVE,
+		.mtu_probing = PATH_BLACK_HOLE,
+		.mtu_raise_s = 600,
 		.timestamps = true,
 		.sack = true,
 		.window_scaling = true,

@@ -56,6 +56,9 @@ enum ecn_mode {
 	ECN_MODE_PASSIVE, /* granted */
 };
 
+/* Linux's net.ipv4.tcp_mtu_probing */
+enum tcp_mtu_probing { PATH_OFF, PATH_BLACK_HOLE, PATH_ALWAYS };
+
 struct tcp_conf {
 	uint32_t max_conns;       /* of this engine, TIME-WAIT and SYN-RECEIVED included */
 	uint32_t syn_queue;       /* half-open connections of one listener before cookies start */
@@ -71,6 +74,9 @@ struct tcp_conf {
 	uint32_t initial_cwnd;    /* segments, RFC 6928 */
 	uint8_t congestion;       /* enum cc_name */
 	uint8_t ecn;              /* enum ecn_mode */
+	uint8_t mtu_probing;      /* enum tcp_mtu_probing */
+	uint16_t max_mss;         /* bytes, both ways; 0: what the MTU allows */
+	uint32_t mtu_raise_s;     /* a larger MTU is tried so long after a smaller one was found */
 	bool timestamps, sack, window_scaling, syn_cookies;
 	uint16_t port_min, port_max; /* ephemeral range, RFC 6056 */
 	uint8_t secret[32];       /* keys of ISNs (RFC 6528), cookies, port choice (RFC 6056), flow hash */

@@ -126,6 +126,7 @@ static void due_rexmit(struct tcp *tcp, struct tcp_conn *c)
 	COUNT(tcp->stats, TCP_RTO);
 	if (c->rexmits < UINT8_MAX)
 		c->rexmits++;
+	path_timeout(tcp, c);
 	recover_timeout(tcp, c);
 	back_off(tcp, c);
 	if (c->snd_wnd == 0) { /* the peer took its window back: that is no loss, so ask (RFC 9293, 3.8.6.1) */
