@@ -87,7 +87,7 @@ tests_unit_test_tcp_path_SOURCES = tests/unit/test_tcp_path.c
 tests_unit_test_tcp_path_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_path_LDADD = libtcptrace.la
 
-# 60 rounds in make check; FUZZ_RUNS and FUZZ_SEED for more, SIM_SEEDS for more of test_tcp_sim
-tests_fuzz_fuzz_tcp_SOURCES = tests/fuzz/fuzz_tcp.c
+# SIM_SEEDS for more of test_tcp_sim; for the fuzzer see tests/fuzz/drive.h
+tests_fuzz_fuzz_tcp_SOURCES = tests/fuzz/fuzz_tcp.c tests/fuzz/tcp_holds.c tests/fuzz/tcp_holds.h tests/fuzz/drive.h
 tests_fuzz_fuzz_tcp_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_fuzz_fuzz_tcp_LDADD = libtcptrace.la

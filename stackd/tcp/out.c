@@ -359,7 +359,7 @@ static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t se
 	else
 		options(tcp, c, len, &s.opts);
 	ecn_mark(c, len > 0 && seq == c->snd_max && c->snd_wnd > 0, &s.flags, &s.tos);
-	s.wnd = (flags & SEG_RST) != 0 ? 0 : window_offer(tcp, c);
+	s.wnd = (flags & SEG_RST) != 0 ? 0 : window_offer(tcp, c, (flags & SEG_SYN) != 0);
 	p = seg_build(tcp->net, &s, (uint16_t)len, &text);
 	if (p == NULL)
 		return false;

@@ -231,7 +231,7 @@ void sack_options(const struct tcp_conn *c, struct seg_opts *o, unsigned most);
 unsigned sack_most(const struct tcp_conn *c, uint32_t room);
 
 /* window.c */
-uint16_t window_offer(struct tcp *tcp, struct tcp_conn *c); /* for the next segment; notes what was promised */
+uint16_t window_offer(struct tcp *tcp, struct tcp_conn *c, bool syn); /* for the next segment; notes what was promised */
 bool window_update_due(const struct tcp_conn *c);
 void window_tune_rx(struct tcp *tcp, struct tcp_conn *c);
 void window_tune_tx(struct tcp *tcp, struct tcp_conn *c);

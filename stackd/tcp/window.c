@@ -9,9 +9,9 @@ enum { SLACK_CHUNKS = 8 }; /* partial chunks at both ends, and what rounding to 
 static uint32_t room(const struct tcp_conn *c);
 static uint32_t promised(const struct tcp_conn *c);
 
-uint16_t window_offer(struct tcp *tcp, struct tcp_conn *c)
+uint16_t window_offer(struct tcp *tcp, struct tcp_conn *c, bool syn)
 {
-	unsigned shift = (c->flags & CONN_WS) != 0 && conn_synchronized(c) ? c->rcv_shift : 0;
+	unsigned shift = (c->flags & CONN_WS) != 0 && !syn ? c->rcv_shift : 0; /* RFC 7323, 2.2 */
 	uint32_t wnd = room(c), left = promised(c), step = c->rcvbuf / 2 < c->rcv_mss ? c->rcvbuf / 2 : c->rcv_mss, field;
 
 	(void)tcp;

@@ -6,21 +6,26 @@
  * What must hold after each step: sequence numbers in order, windows never taken back, what the program reads and what the wire
  * carries are the bytes that belong there, bounds kept, timers finite; and at the end of each round nothing is left.
  *
- *   fuzz_tcp                          a short run; FUZZ_RUNS (rounds) and FUZZ_SEED for others
- *   clang -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -I. ... tests/fuzz/fuzz_tcp.c
+ *   fuzz_tcp                          its corpus and a short run; STACKD_FUZZ_S, FUZZ_SEED, FUZZ_ONE: see drive.h
+ *   clang -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -I. ... tests/fuzz/fuzz_tcp.c tests/fuzz/tcp_holds.c
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "tests/unit/tcp_trace.h"
+#include "tests/fuzz/drive.h"
+#include "tests/fuzz/tcp_holds.h"
 
-enum { STEPS = 600, PROGS = 12, PEERS = 6, CHUNKS = 64 };
+enum {
+	STEPS = 600,
+	PROGS = 12,
+	PEERS = 6,
+	RUNS = 100,          /* in make check */
+	INPUT_MAX = 1 << 14, /* bytes */
+	MOVES = 21,          /* of state: RFC 9293, figure 5, and to CLOSED */
+};
 
 static struct host H;
-static struct {
-	const uint8_t *at, *end;
-	uint64_t rng;
-} in;
+static struct feed in;
 
 /* What the fuzzer keeps of a connection that its program holds. */
 static struct {
@@ -29,30 +34,16 @@ static struct {
 	struct bytes tx;
 } prog[PROGS];
 
-static uint32_t edge[HOST_CONNS + EVICT_SLACK];      /* right edge last seen, by slot */
-static uint64_t rx_end[HOST_CONNS + EVICT_SLACK];
-
 static struct stats sum;
-static unsigned visits[TCP_STATES];
+static unsigned moves[TCP_STATES][TCP_STATES];
 
 static uint32_t rnd(uint32_t n)
 {
 	uint32_t v = 0;
 
-	if (in.at != NULL) {
-		for (unsigned i = 0; i < 4 && n >> (8 * i) != 0; i++)
-			v = v << 8 | (in.at < in.end ? *in.at++ : 0);
-		return n != 0 ? v % n : 0;
-	}
-	in.rng ^= in.rng << 13;
-	in.rng ^= in.rng >> 7;
-	in.rng ^= in.rng << 17;
-	return n != 0 ? (uint32_t)(in.rng >> 33) % n : 0;
-}
-
-static uint8_t byte_of(uint32_t seq)
-{
-	return (uint8_t)(seq * 2654435761u >> 24);
+	for (unsigned i = 0; i < 4 && n >> (8 * i) != 0; i++)
+		v = v << 8 | (in.at < in.end ? *in.at++ : 0);
+	return n != 0 ? v % n : 0;
 }
 
 static void forget(unsigned i)
@@ -117,11 +108,11 @@ static void on_let_go(void *arg, struct tcp_conn *c)
 static void on_state(void *arg, struct tcp_conn *c, enum tcp_state from, enum tcp_state to)
 {
 	(void)arg;
-	visits[to]++;
-	if (from != TCP_CLOSED && from != TCP_SYN_SENT)
-		return;
-	edge[c->slot] = c->rcv_adv;
-	rx_end[c->slot] = 0;
+	moves[from][to]++;
+	if (from == TCP_CLOSED || from == TCP_SYN_SENT)
+		holds_new(c);
+	if (to == TCP_ESTABLISHED)
+		holds_offer(c, c->snd_una, c->snd_wnd);
 }
 
 static bool mine(void *arg, uint32_t hash)
@@ -245,6 +236,59 @@ static uint32_t near(uint32_t base)
 	return rnd(24) == 0 ? rnd(UINT32_MAX) : base + (uint32_t)off[rnd(15)] + (rnd(6) == 0 ? rnd(3000) : 0);
 }
 
+/* The beginning of a segment in flight, or the end of all. */
+static uint32_t boundary(const struct tcp_conn *c)
+{
+	const struct flight *f = c->flight;
+
+	if (f == NULL || f->head == f->tail || rnd(4) == 0)
+		return c->snd_nxt;
+	return c->iss + 1 + (uint32_t)flight_at(f, f->head + rnd(f->tail - f->head))->from;
+}
+
+/* What a peer that means well would say of what is in flight. */
+static unsigned honest_options(uint8_t *opt, const struct tcp_conn *c, uint32_t ack)
+{
+	struct seg_opts o = { .has = (c->flags & CONN_TS) != 0 ? SEG_HAS_TS : 0, .ts_val = c->ts_recent + rnd(2) };
+
+	o.ts_ecr = tcp_clock_ms(H.tcp) + c->ts_offset - rnd(300);
+	for (unsigned n = (c->flags & CONN_SACK) != 0 ? rnd(4) : 0; o.sacks < n; o.sacks++) {
+		uint32_t from = boundary(c), to = boundary(c);
+
+		if (rnd(8) != 0 && (seq_le(from, ack) || seq_ge(from, to)))
+			break;
+		o.sack[o.sacks] = (struct seg_sack){ from, to };
+	}
+	return seg_options(&o, opt);
+}
+
+/* An acknowledgement, perhaps with text: next in order, or the same again. */
+static void honest(struct tcp_conn *c)
+{
+	struct pkt_tcp t = { .dport = c->lport, .sport = c->pport, .flags = A, .seq = c->rcv_nxt, .wnd = (uint16_t)(c->snd_wnd >> c->snd_shift) };
+	uint16_t len = (uint16_t)(rnd(3) == 0 ? rnd(1461) : 0);
+	uint8_t opt[64], *text;
+	unsigned opt_len;
+	struct pkt *p;
+
+	t.ack = rnd(3) != 0 ? c->snd_una : boundary(c);
+	if (rnd(8) == 0)
+		t.wnd = 65535;
+	if (rnd(8) == 0)
+		t.seq += 1460 * rnd(4);
+	if (c->state >= TCP_FIN_WAIT_1 && rnd(3) == 0) {
+		t.ack = c->snd_max;
+		t.flags = rnd(2) != 0 ? A : F | A;
+		len = 0;
+	}
+	opt_len = honest_options(opt, c, t.ack);
+	p = host_frame(&H, &t, &c->peer, opt, opt_len, len, &text);
+	for (unsigned i = 0; i < len; i++)
+		text[i] = byte_of(t.seq + i);
+	holds_taken(p);
+	host_in(&H, &p, 1);
+}
+
 static unsigned random_options(uint8_t *opt, const struct tcp_conn *c)
 {
 	struct seg_opts o = { .has = 0 };
@@ -292,6 +336,10 @@ static void segment(void)
 	}
 	if (rnd(8) == 0)
 		c = NULL;
+	if (c != NULL && c->state >= TCP_ESTABLISHED && rnd(3) == 0) { /* else much is seldom reached */
+		honest(c);
+		return;
+	}
 	t.flags = rnd(16) == 0 ? (uint8_t)rnd(64) : flags[rnd(sizeof(flags))];
 	t.wnd = (uint16_t)(rnd(6) == 0 ? rnd(3) * 500 : rnd(65536));
 	if (rnd(3) != 0)
@@ -304,12 +352,6 @@ static void segment(void)
 		t.ack = near(rnd(2) != 0 ? c->snd_max : c->snd_una);
 		if (c->state == TCP_SYN_SENT && rnd(2) != 0)
 			t.flags = S | A;
-		if (c->state >= TCP_FIN_WAIT_1 && rnd(4) == 0) { /* an honest peer, or the end is seldom reached */
-			t.seq = c->rcv_nxt;
-			t.ack = c->snd_max;
-			t.flags = rnd(2) != 0 ? A : F | A;
-			len = 0;
-		}
 	} else {
 		t.seq = rnd(1000000);
 		t.ack = rnd(1000000);
@@ -320,6 +362,7 @@ static void segment(void)
 	for (unsigned i = 0; i < len; i++)
 		text[i] = byte_of(t.seq + ((t.flags & S) != 0) + i);
 	p->flags = rnd(100) == 0 ? PKT_MCAST : 0;
+	holds_taken(p);
 	host_in(&H, &p, 1);
 }
 
@@ -338,80 +381,14 @@ static void icmp(void)
 	tcp_icmp_error(H.tcp, &e);
 }
 
-/* --- What must hold ---------------------------------------------------------------------------------------------------- */
-
-/* The list of what is in flight: contiguous from snd_una to snd_nxt, its sums right, and each in one of its three states. */
-static void check_flight(const struct tcp_conn *c)
-{
-	const struct flight *f = c->flight;
-	uint64_t at, last_us = 0;
-	uint32_t bytes = 0, sacked = 0, lost = 0, out = 0, timed = 0;
-
-	if (f == NULL) {
-		must(c->snd_una == c->snd_nxt || !conn_sends_text(c));
-		return;
-	}
-	at = conn_tx_off(c, c->snd_una);
-	for (uint32_t no = f->head; no != f->tail; no++) {
-		const struct flight_seg *s = flight_at(f, no);
-
-		must(s->from == at && s->len > 0);
-		at += s->len;
-		bytes += s->len;
-		sacked += (s->marks & FLIGHT_SACKED) != 0 ? s->len : 0;
-		lost += (s->marks & FLIGHT_LOST) != 0 ? s->len : 0;
-		out += (s->marks & (FLIGHT_SACKED | FLIGHT_LOST)) == 0;
-		must((s->marks & FLIGHT_LOST) == 0 || (int32_t)(no - f->lost_from) >= 0);
-	}
-	must(at == conn_tx_off(c, c->snd_nxt));
-	must(bytes == f->bytes && sacked == f->sacked_bytes && lost == f->lost_bytes);
-	for (uint32_t no = f->oldest; no != FLIGHT_NONE; no = flight_at(f, no)->newer, timed++) {
-		must((flight_at(f, no)->marks & (FLIGHT_SACKED | FLIGHT_LOST)) == 0 && flight_at(f, no)->sent_us >= last_us);
-		last_us = flight_at(f, no)->sent_us;
-	}
-	must(timed == out && f->ranges.count <= SACK_RANGES);
-	must(f->head != f->tail || (f->idle_us != 0 && c->due_us[T_RACK] != 0));
-}
-
-static bool check_conn(void *arg, struct tcp_conn *c)
-{
-	(void)arg;
-	must(seq_le(c->snd_una, c->snd_nxt) && seq_le(c->snd_nxt, c->snd_max));
-	must(c->tx_acked <= c->tx_end && c->rx_done <= c->rx_end && c->rx_end >= rx_end[c->slot]);
-	must(c->ooo.count <= OOO_RANGES);
-	check_flight(c);
-	if (c->ooo.count > 0)
-		must(c->ooo.range[0].from > c->rx_end);
-	rx_end[c->slot] = c->rx_end;
-	if (c->state >= TCP_ESTABLISHED) {
-		must(c->cc.cwnd >= 1 && c->mss >= 8 && c->cc.cwnd <= 1u << 30);
-		must((uint32_t)(c->snd_max - c->snd_una) <= (uint32_t)(c->tx_end - c->tx_acked) + 1);
-		must(c->rcv_nxt == c->irs + 1 + (uint32_t)c->rx_end + ((c->flags & CONN_RX_FIN) != 0));
-		must(seq_ge(c->rcv_adv, edge[c->slot]) || c->state == TCP_CLOSED);
-		edge[c->slot] = c->rcv_adv;
-		/* something in flight, or to be sent with nothing in flight, has a timer */
-		if (c->snd_una != c->snd_max && conn_sends_text(c) && c->todo == 0)
-			must(c->due_us[T_REXMIT] != 0 && wheel_runs(&c->timer));
-	} else {
-		edge[c->slot] = c->rcv_adv;
-	}
-	if (c->state == TCP_CLOSED)
-		must(!wheel_runs(&c->timer));
-	must(c->rto_us <= H.conf.rto_max_ms * 1000 || c->rto_us == RTO_AFTER_SYN_US);
-	return true;
-}
+/* --- A round ----------------------------------------------------------------------------------------------------------- */
 
 static void drain(void)
 {
 	struct pkt *p;
 
 	while ((p = host_sent(&H)) != NULL) {
-		struct tuple t = { p->src, p->dst, p->tcp.sport, p->tcp.dport };
-		struct tcp_conn *c = tcp_find(H.tcp, &t);
-
-		must(p->tcp.text_len == 0 || (p->tcp.flags & (S | R)) == 0);
-		for (unsigned i = 0; c != NULL && i < p->tcp.text_len; i++)
-			must(p->data[p->tcp.text_off + i] == byte_of(p->tcp.seq + i));
+		holds_sent(p);
 		nic_free(p);
 	}
 }
@@ -421,9 +398,7 @@ static void settle_(void)
 	tcp_expire(H.tcp, H.now_us);
 	tcp_settle(H.tcp, 1 + rnd(20), H.now_us);
 	drain();
-	tcp_walk(H.tcp, check_conn, NULL);
-	must(H.owner.conns <= H.owner.conns_max);
-	must(H.tcp->flows.count <= H.conf.max_conns);
+	holds_conns();
 }
 
 static void tweak(struct tcp_conf *c)
@@ -445,6 +420,7 @@ static void round_(void)
 	uint32_t hoard[600], hoards = 0;
 
 	host_start(&H, 1, tweak);
+	holds_begin(&H);
 	H.tcp->hooks.note = on_note;
 	H.tcp->hooks.state = on_state;
 	H.tcp->hooks.let_go = on_let_go;
@@ -454,7 +430,7 @@ static void round_(void)
 	host_listen(&H, 80, 1 + rnd(5));
 	for (unsigned i = 0; i < PROGS; i++)
 		forget(i);
-	for (unsigned step = 0; step < STEPS && (in.at == NULL || in.at < in.end); step++) {
+	for (unsigned step = 0; step < STEPS && feed_left(&in); step++) {
 		switch (rnd(16)) {
 		case 0:
 			H.now_us += rnd(8) == 0 ? rnd(400000000) : rnd(300000);
@@ -491,6 +467,8 @@ static void round_(void)
 	while (hoards > 0)
 		bytes_free(&H.owner.rx, hoard[--hoards]);
 	H.net.no_buffer = H.net.no_route = false;
+	if (rnd(4) == 0)
+		holds_in_silence();
 	H.tcp->hooks.note = NULL;
 	H.tcp->hooks.let_go = NULL;
 	if (rnd(2) != 0) {
@@ -509,36 +487,43 @@ static void round_(void)
 	host_stop(&H);
 }
 
-#ifdef FUZZ_LIBFUZZER
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	in.at = data;
-	in.end = data + size;
+	in = (struct feed){ data, data + size };
 	round_();
 	return 0;
 }
-#else
-int main(void)
-{
-	unsigned runs = getenv("FUZZ_RUNS") != NULL ? (unsigned)atoi(getenv("FUZZ_RUNS")) : 60;
-	uint64_t seed = getenv("FUZZ_SEED") != NULL ? strtoull(getenv("FUZZ_SEED"), NULL, 0) : 1;
 
-	for (unsigned i = 0; i < runs; i++, seed++) {
-		in.rng = seed * 0x9e3779b97f4a7c15ull + 1;
-		if (getenv("FUZZ_VERBOSE") != NULL)
-			fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
-		round_();
-	}
-	printf("fuzz_tcp: %u rounds, %llu segments in, %llu out, %llu bytes read in order; states:", runs,
+#ifndef FUZZ_LIBFUZZER
+/* What was reached: else the fuzzer has become useless. */
+static void tell(void)
+{
+#define X(id, name, text) name,
+	static const char *const names[CNT_MAX] = { STATS_COUNTERS(X) };
+#undef X
+	unsigned reached = 0;
+
+	printf("fuzz_tcp: %llu segments in, %llu out, %llu bytes read in order; moves of state:\n",
 	       (unsigned long long)sum.n[CNT_TCP_IN], (unsigned long long)sum.n[CNT_TCP_OUT],
 	       (unsigned long long)sum.n[CNT_TCP_RX_BYTES]);
-	for (unsigned i = 0; i < TCP_STATES; i++) {
-		if (visits[i] > 0)
-			printf(" %s %u", tcp_state_name(i), visits[i]);
-		must(runs < 50 || i == TCP_LISTEN || visits[i] > 0); /* else the fuzzer has become useless */
-	}
-	printf("\n");
-	must(runs < 50 || sum.n[CNT_TCP_RX_BYTES] > 100000);
-	return 0;
+	for (unsigned from = 0; from < TCP_STATES; from++)
+		for (unsigned to = 0; to < TCP_STATES; to++)
+			if (moves[from][to] > 0 && ++reached > 0)
+				printf("%10u %s to %s\n", moves[from][to], tcp_state_name(from), tcp_state_name(to));
+	printf("never counted:");
+	for (unsigned i = CNT_TCP_IN; i <= CNT_TCP_TX_BYTES; i++)
+		if (sum.n[i] == 0)
+			printf(" %s", names[i]);
+	printf("\n%u of %u moves\n", reached, (unsigned)MOVES);
+	must(reached == MOVES && sum.n[CNT_TCP_RX_BYTES] > 100000);
+}
+
+int main(int argc, char **argv)
+{
+	int rc = drive("tcp", RUNS, INPUT_MAX, argc, argv);
+
+	if (rc == EXIT_SUCCESS && argc == 1 && getenv("FUZZ_ONE") == NULL)
+		tell();
+	return rc;
 }
 #endif
