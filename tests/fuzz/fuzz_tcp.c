@@ -19,7 +19,7 @@ enum {
 	STEPS = 600,
 	PROGS = 12,
 	PEERS = 6,
-	RUNS = 100,          /* in make check */
+	RUNS = 300,          /* in make check */
 	INPUT_MAX = 1 << 14, /* bytes */
 	MOVES = 21,          /* of state: RFC 9293, figure 5, and to CLOSED */
 };
