@@ -19,7 +19,7 @@
 #include "stackd/log.h"
 #include "stackd/nic/nic.h"
 
-enum { HDR = 14, FRAME_MAX = 262144, RAW_TYPE_MAX = 4 };
+enum { HDR = 14, FRAME_MAX = 262144, RAW_TYPE_MAX = 4, GROWTH = 2048 }; /* GROWTH: what monitors may insert */
 
 struct pcap_port {
 	struct nic nic;
@@ -133,7 +133,7 @@ static struct pkt *frame(struct pcap_port *p, const struct pcap_pkthdr *h, const
 		p->count[NIC_CNT_RX_ERRORS]++;
 		return NULL;
 	}
-	pkt = pkt_make(p, len - skip + add);
+	pkt = pkt_make(p, len - skip + add + GROWTH);
 	if (pkt == NULL) {
 		p->count[NIC_CNT_RX_NOBUF]++;
 		return NULL;

@@ -37,9 +37,11 @@ chmod 777 "$T" # the control socket is made by nobody
 cp "$BUILD/tests/monitor/.libs/rows" "$T/bin/" 2>/dev/null || cp "$BUILD/tests/monitor/rows" "$T/bin/"
 chmod -R a+rX "$T/bin"
 python3 -B "$TOP/tests/monitor/rows.py" "$T/cap"
-for name in ${1:-event order stream small own life packet}; do
+for name in ${1:-event order stream small own life packet inline}; do
 	keys=$KEYS
+	RIGHT=passive client=''
+	[ "$name" != inline ] || RIGHT=inline client='on_failure = "drop"; deadline_ms = 1000;'
 	[ "$name" != small ] || keys="$KEYS buffer_max = 16384;"
-	rows "$name" "$keys" '' ${2:+"$2"}
+	rows "$name" "$keys" "$client" ${2:+"$2"}
 done
 finish
