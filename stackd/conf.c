@@ -21,7 +21,7 @@ struct reader {
 	const char *file;
 	FILE *err;
 	unsigned errors;
-	bool spoilt; /* the group at hand has a word that was not understood */
+	bool spoilt; /* the group at hand has a word, or a key, that was not understood */
 };
 
 static int read_text(struct reader *r, const char *text);
@@ -155,8 +155,17 @@ static bool takes_list(const struct conf_key *k)
 	return k->type == CONF_NUMBERS || k->type == CONF_ADDRS || k->type == CONF_ROUTERS || k->type == CONF_PORTS;
 }
 
+/* What follows from a value that could not be read is no news. */
+static void unread(struct reader *r, const struct conf_key *k, void *base)
+{
+	r->spoilt |= k->type == CONF_WORD;
+	if (k->type == CONF_ADDRS)
+		((struct conf_port *)base)->addrs_unread = true;
+}
+
 static void read_value(struct reader *r, const struct conf_key *k, const config_setting_t *s, void *base, const char *path)
 {
+	unsigned before = r->errors;
 	char text[CONF_TEXT], why[CONF_WHY];
 	bool is_list = config_setting_is_array(s) || config_setting_is_list(s);
 
@@ -167,16 +176,20 @@ static void read_value(struct reader *r, const struct conf_key *k, const config_
 		complain(r, s, path, is_list || config_setting_is_group(s) ? "one value is wanted here" : "is too long");
 	} else if (conf_value_set(k, base, text, why) < 0) {
 		complain(r, s, path, why);
-		r->spoilt |= k->type == CONF_WORD;
 	}
+	if (r->errors > before)
+		unread(r, k, base);
 }
 
 static void unknown(struct reader *r, const struct conf_section *sec, const char *group, const config_setting_t *s,
-                    const char *path)
+                    void *base, const char *path)
 {
 	const char *name = config_setting_name(s), *near = conf_key_near(sec, group, name);
+	const struct conf_key *meant = sec != NULL && near != NULL ? conf_key_find(sec, near) : NULL;
 	char sentence[CONF_WHY];
 
+	if (meant != NULL)
+		unread(r, meant, base);
 	if (near != NULL)
 		snprintf(sentence, sizeof(sentence), "unknown %s; did you mean \"%s\"?", sec == NULL ? "section" : "key", near);
 	else
@@ -201,7 +214,7 @@ static void read_group(struct reader *r, const struct conf_section *sec, const c
 		if (k != NULL) {
 			read_value(r, k, s, base, at);
 		} else if (!conf_key_is_group(sec, name)) {
-			unknown(r, sec, group, s, at);
+			unknown(r, sec, group, s, base, at);
 		} else if (!config_setting_is_group(s)) {
 			complain(r, s, at, "a group { ... } is wanted here");
 		} else {
@@ -227,6 +240,12 @@ static void need_keys(struct reader *r, const struct conf_section *sec, const co
 	}
 }
 
+/* All that is said of a route belongs together. */
+static bool is_route(const struct conf_section *sec)
+{
+	return strcmp(sec->name, "routes") == 0;
+}
+
 static void read_list(struct reader *r, const struct conf_section *sec, const config_setting_t *list)
 {
 	unsigned n = (unsigned)config_setting_length(list);
@@ -240,18 +259,19 @@ static void read_list(struct reader *r, const struct conf_section *sec, const co
 	for (unsigned i = 0; i < n; i++) {
 		config_setting_t *g = config_setting_get_elem(list, i);
 		char *base = (char *)r->c + sec->off + i * sec->stride;
+		unsigned before = r->errors;
 
 		snprintf(path, sizeof(path), "%s.[%u]", sec->name, i);
 		conf_section_default(sec, base);
-		if (!config_setting_is_group(g)) {
-			complain(r, g, path, "a group { ... } is wanted here");
-			continue;
-		}
-		read_group(r, sec, "", g, base, path);
-		need_keys(r, sec, g, path);
-		if (r->spoilt)
-			config_setting_set_hook(g, r);
 		r->spoilt = false;
+		if (config_setting_is_group(g)) {
+			read_group(r, sec, "", g, base, path);
+			need_keys(r, sec, g, path);
+		} else {
+			complain(r, g, path, "a group { ... } is wanted here");
+		}
+		if (r->spoilt || (r->errors > before && is_route(sec)))
+			config_setting_set_hook(g, r);
 	}
 	*(unsigned *)((char *)r->c + sec->count_off) = n;
 }
@@ -261,7 +281,7 @@ static void read_section(struct reader *r, const config_setting_t *s)
 	const struct conf_section *sec = conf_section_find(config_setting_name(s));
 
 	if (sec == NULL)
-		unknown(r, NULL, "", s, config_setting_name(s));
+		unknown(r, NULL, "", s, NULL, config_setting_name(s));
 	else if (sec->list && config_setting_is_list(s))
 		read_list(r, sec, s);
 	else if (sec->list)

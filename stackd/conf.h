@@ -36,6 +36,7 @@ struct conf_port {
 	uint16_t mtu, vlan;
 	struct net_addr addr[NET_ADDRS_MAX];
 	unsigned addrs;
+	bool addrs_unread; /* it has some that could not be read */
 	struct ipaddr gateway[2]; /* of IPv4, of IPv6; unspecified: none */
 	struct nic_fault fault;
 	enum conf_speed replay_speed;

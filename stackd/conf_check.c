@@ -64,6 +64,8 @@ bool conf_port_speaks_ip6(const struct conf_port *p)
 
 bool conf_port_reaches(const struct conf_port *p, const struct ipaddr *a)
 {
+	if (p->addrs_unread)
+		return true; /* who knows */
 	for (unsigned i = 0; i < p->addrs; i++)
 		if (net_is_ip4(&p->addr[i].addr) == net_is_ip4(a) && net_prefix_holds(&p->addr[i].addr, p->addr[i].prefix, a))
 			return true;
@@ -143,7 +145,7 @@ static void check_addresses(const struct check *k, unsigned i)
 {
 	const struct conf_port *p = &k->c->port[i], *other;
 
-	if (p->mode == CONF_ENDPOINT && p->addrs == 0)
+	if (p->mode == CONF_ENDPOINT && p->addrs == 0 && !p->addrs_unread)
 		SAY_AT(k, "ports", i, "", "an endpoint wants an address, like address = \"10.9.0.1/24\"");
 	for (unsigned j = 0; j < p->addrs; j++) {
 		other = owner_of(k->c, &p->addr[j].addr);
@@ -203,13 +205,16 @@ static void check_route(const struct check *k, unsigned i)
 static void check_control(const struct check *k)
 {
 	const struct conf *c = k->c;
+	char sentence[CONF_WHY];
 
 	if ((c->ring_slots & (c->ring_slots - 1)) != 0)
 		say(k, "control.ring_slots", "must be a power of two");
 	if (c->socket[0] != '/')
 		say(k, "control.socket", "must be a path that begins with /");
-	if (c->user[0] != '\0' && getpwnam(c->user) == NULL)
-		say(k, "control.user", "there is no such user on this machine");
+	if (c->user[0] != '\0' && getpwnam(c->user) == NULL) {
+		snprintf(sentence, sizeof(sentence), "there is no user \"%s\" on this machine", c->user);
+		say(k, "control.user", sentence);
+	}
 }
 
 static void check_tcp(const struct check *k)

@@ -190,8 +190,13 @@ static const struct {
 	{ "zzz = 1;", "FILE:2: zzz: unknown section; stackd --keys lists all\n" },
 	{ "tcp = ( );", "FILE:2: tcp: a group { ... } is wanted here\n" },
 	{ "routes = { };", "FILE:2: routes: a list of groups ( { ... }, { ... } ) is wanted here\n" },
-	{ "routes = ( 1 );", "FILE:2: routes.[0]: a group { ... } is wanted here\n"
-	                     "FILE:2: routes.[0].via: must be the address of a router\n" },
+	{ "routes = ( 1 );", "FILE:2: routes.[0]: a group { ... } is wanted here\n" },
+	{ "routes = ( { to = \"10.0.0.0/8\"; } );", "FILE:2: routes.[0]: via is missing: the router\n" },
+	{ "routes = ( { to = \"10.0.0.0/8\"; via = \"10.9.0.300\"; } );",
+	  "FILE:2: routes.[0].via: \"10.9.0.300\" is not an IPv4 address\n" },
+	{ "tcp = { congestion = \"vegas\"; }; clients = ( { endpoint = true; } );",
+	  "FILE:2: tcp.congestion: \"vegas\" is none of cubic|reno\n"
+	  "FILE:2: clients.[0]: a rule wants a user, a group or both; user = \"*\" is everybody\n" },
 	{ "tcp = { sack = { }; };", "FILE:2: tcp.sack: one value is wanted here\n" },
 	{ "tcp = { keepcnt = [ 1, 2 ]; };", "FILE:2: tcp.keepcnt: one value is wanted here\n" },
 	{ "tcp = { keepcnt = 1.5; };", "FILE:2: tcp.keepcnt: 1.5 is not a whole number\n" },
@@ -213,7 +218,7 @@ static const struct {
 	{ "control = { mode = \"4755\"; };", "FILE:2: control.mode: 4755 is out of range (0000..0777)\n" },
 	{ "control = { ring_slots = 100; };", "FILE:2: control.ring_slots: must be a power of two\n" },
 	{ "control = { socket = \"x.sock\"; };", "FILE:2: control.socket: must be a path that begins with /\n" },
-	{ "control = { user = \"no-such-user\"; };", "FILE:2: control.user: there is no such user on this machine\n" },
+	{ "control = { user = \"no-such-user\"; };", "FILE:2: control.user: there is no user \"no-such-user\" on this machine\n" },
 	{ "clients = ( { user = \"no-such-user\"; } );",
 	  "FILE:2: clients.[0].user: there is no user \"no-such-user\" on this machine\n" },
 	{ "clients = ( { group = \"no-such-group\"; } );",
@@ -273,6 +278,11 @@ static const struct {
 	const char *port, *want; /* what is wrong with the first of two ports */
 } wrong_port[] = {
 	{ "address = \"10.8.0.1/24\"; adress = 1;", "FILE:1: ports.[0].adress: unknown key; did you mean \"address\"?\n" },
+	{ "adress = \"10.8.0.1/24\"; gateway = \"10.8.0.2\";", "FILE:1: ports.[0].adress: unknown key; did you mean \"address\"?\n" },
+	{ "address = \"10.8.0.1/33\"; gateway = \"10.8.0.2\";",
+	  "FILE:1: ports.[0].address: \"10.8.0.1/33\" is not an address with its prefix length, like 10.9.0.1/24\n" },
+	{ "address = { };", "FILE:1: ports.[0].address: one value is wanted here\n" },
+	{ "mod = \"tap\";", "FILE:1: ports.[0].mod: unknown key; did you mean \"mode\"?\n" },
 	{ "address = \"10.8.0.1/24\"; fault = { los = 1; };", "FILE:1: ports.[0].fault.los: unknown key; did you mean \"loss\"?\n" },
 	{ "address = \"10.8.0.1/24\"; fault = 1;", "FILE:1: ports.[0].fault: a group { ... } is wanted here\n" },
 	{ "address = \"10.8.0.1/24\"; fault = { loss = 1.1; };", "FILE:1: ports.[0].fault.loss: 1.1 is out of range (0..1)\n" },
@@ -331,6 +341,14 @@ START_TEST(test_wrong_port)
 	         wrong_port[_i].port);
 	ck_assert_int_eq(read_text(text), -1);
 	ck_assert_str_eq(errors, wrong_port[_i].want);
+}
+END_TEST
+
+START_TEST(test_a_bad_address_is_told_once)
+{
+	ck_assert_int_eq(read_text("ports = ( { name = \"p0\"; device = \"net_null0\"; address = [ \"10.9.0.1/24\", \"10.8.0.1\" ]; } );\n"
+				   "routes = ( { to = \"10.0.0.0/8\"; via = \"10.8.0.2\"; } );\n"), -1);
+	ck_assert_str_eq(errors, "FILE:1: ports.[0].address: \"10.8.0.1\" is not an address with its prefix length, like 10.9.0.1/24\n");
 }
 END_TEST
 
@@ -666,6 +684,7 @@ static Suite *suite(void)
 	tcase_add_test(t, test_all_errors_are_told);
 	tcase_add_loop_test(t, test_wrong, 0, sizeof(wrong) / sizeof(wrong[0]));
 	tcase_add_loop_test(t, test_wrong_port, 0, sizeof(wrong_port) / sizeof(wrong_port[0]));
+	tcase_add_test(t, test_a_bad_address_is_told_once);
 	tcase_add_test(t, test_long_numbers_are_not_cut);
 	tcase_add_test(t, test_memory_reaches_for_every_engine);
 	tcase_add_test(t, test_same_name_twice);
