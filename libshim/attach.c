@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libshim/shim.h"
@@ -24,6 +25,7 @@ enum {
 	SLOTS_MAX = 1 << 20,
 };
 
+static void tell_unreachable(const char *path, int err);
 static int wait_for(int sock, short what, uint64_t deadline_us);
 static int receive(int sock, struct ctl_msg *m, uint64_t deadline_us);
 static int send_patiently(struct shim_ctx *c, uint32_t type, uint32_t id, const void *body, size_t size);
@@ -46,7 +48,7 @@ int ctl_attach(struct shim_ctx *c, const char *path, int cpu)
 
 	c->ctl = ctl_connect_to(path);
 	if (c->ctl < 0) {
-		shim_text("no stackd answers at %s: %s", path, strerror(-c->ctl));
+		tell_unreachable(path, -c->ctl);
 		return c->ctl;
 	}
 	err = say_hello(c, cpu);
@@ -71,6 +73,20 @@ int ctl_attach(struct shim_ctx *c, const char *path, int cpu)
 	for (uint32_t i = 0; err == 0 && i < c->lanes; i++)
 		ctl_ask_segment(c, &c->lane[i]);
 	return err;
+}
+
+/* Who may not connect wants to know what stands in the way; anybody else, whether stackd runs. */
+static void tell_unreachable(const char *path, int err)
+{
+	struct stat st;
+
+	if (err != EACCES && err != EPERM)
+		shim_text("no stackd answers at %s: %s; is it running, and is this its control.socket?", path, strerror(err));
+	else if (stat(path, &st) != 0)
+		shim_text("%s cannot be reached: user %u may not look into a folder on the way there", path, (unsigned)geteuid());
+	else
+		shim_text("%s is there, but user %u may not open it: its mode is %04o, its group %u; join that group, or have control.mode "
+			  "changed in stackd.conf", path, (unsigned)geteuid(), (unsigned)st.st_mode & 07777, (unsigned)st.st_gid);
 }
 
 void ctl_detach(struct shim_ctx *c)

@@ -23,7 +23,7 @@ static int lost(const char *socket_path, int rc)
 	else if (rc == -ENOENT || rc == -ECONNREFUSED)
 		complain("stackd is not running: nobody listens at %s", socket_path);
 	else if (rc == -EACCES || rc == -EPERM)
-		complain("%s: you may not connect to it", socket_path);
+		complain("%s: you may not connect to it; control.mode and the folder's permissions decide", socket_path);
 	else
 		complain("%s: %s", socket_path, strerror(-rc));
 	return rc == -EACCES || rc == -EPERM ? EXIT_REFUSED : EXIT_NOT_RUNNING;

@@ -54,3 +54,6 @@ TESTS += tests/unit/test_steer_ring
 tests_unit_test_steer_ring_SOURCES = tests/unit/test_steer_ring.c tests/unit/eal_fixture.h
 tests_unit_test_steer_ring_CPPFLAGS = $(libstackd_core_la_CPPFLAGS) $(CHECK_CFLAGS)
 tests_unit_test_steer_ring_LDADD = libstackd-core.la $(CHECK_LIBS)
+
+dist_check_SCRIPTS += tests/unit/test_stackd.sh
+TESTS += tests/unit/test_stackd.sh

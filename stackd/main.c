@@ -30,6 +30,7 @@ struct daemon {
 	struct steer *steer;
 	struct core *core[SHM_ENGINES_MAX];
 	struct mail stop[SHM_ENGINES_MAX];
+	char why[320]; /* it cannot start; empty: the errno says it */
 };
 
 static const char usage[] =
@@ -84,11 +85,15 @@ static int options_read(struct options *o, int argc, char **argv)
 			return 2;
 		}
 	}
-	if (o->file == NULL || optind != argc) {
-		fputs(usage, stderr);
-		return 2;
-	}
-	return -1;
+	if (optind == argc && o->file != NULL)
+		return -1;
+	if (optind != argc)
+		fprintf(stderr, "stackd: \"%s\" belongs to no option; a configuration is named by -c: stackd -c %s\n", argv[optind],
+			argv[optind]);
+	else
+		fputs("stackd: no configuration is named: stackd -c FILE\n", stderr);
+	fputs(usage, stderr);
+	return 2;
 }
 
 /* --- Ports ----------------------------------------------------------------------------------------------------------------- */
@@ -98,6 +103,7 @@ static struct nic *port_open(const struct conf *conf, unsigned i)
 	const struct conf_port *p = &conf->port[i];
 	struct nic *outer, *n;
 	char file[sizeof(p->device)];
+	int err;
 
 	if (p->mode == CONF_REPLAY) {
 		snprintf(file, sizeof(file), "%s", strstr(p->device, "rx_pcap=") + strlen("rx_pcap="));
@@ -105,19 +111,22 @@ static struct nic *port_open(const struct conf *conf, unsigned i)
 		n = nic_pcap_open(file, p->name, p->replay_speed == CONF_SPEED_REAL);
 	} else {
 		n = nic_dpdk_open(p->device, p->name, conf->cores, conf->packets, p->mtu);
-		if (n != NULL && p->mode != CONF_ENDPOINT && nic_dpdk_promiscuous(n) != 0) {
+		err = n != NULL && p->mode != CONF_ENDPOINT ? nic_dpdk_promiscuous(n) : 0;
+		if (err != 0) {
 			nic_close(n);
+			errno = -err;
 			return NULL;
 		}
 		if (n != NULL && conf_port_speaks_ip6(p))
 			nic_dpdk_multicast(n);
 	}
-
 	if (n == NULL || !p->fault.on)
 		return n;
 	outer = nic_fault_open(n, &p->fault);
+	err = errno;
 	if (outer == NULL)
 		nic_close(n);
+	errno = err;
 	return outer;
 }
 
@@ -167,8 +176,13 @@ static int ports_open(struct daemon *d)
 		struct net_port_conf *p = &d->net.port[i];
 
 		p->nic = port_open(conf, i);
-		if (p->nic == NULL)
-			return -EIO;
+		if (p->nic == NULL) {
+			int err = errno;
+
+			snprintf(d->why, sizeof(d->why), "port %s (%s) cannot be opened: %s", conf->port[i].name, conf->port[i].device,
+				 strerror(err));
+			return -err;
+		}
 		p->nic->index = (uint8_t)i;
 		p->vlan = conf->port[i].vlan;
 		memcpy(p->addr, conf->port[i].addr, sizeof(conf->port[i].addr));
@@ -343,7 +357,7 @@ static int serve(struct daemon *d)
 	int err = start(d);
 
 	if (err != 0) {
-		log_err("main", "stackd cannot start: %s", err == -EIO ? "its ports cannot be opened" : strerror(-err));
+		log_err("main", "stackd cannot start: %s", d->why[0] != '\0' ? d->why : strerror(-err));
 		return EXIT_FAILURE;
 	}
 	log_info("main", "stackd %s is ready: %u engine%s, %u port%s, control socket %s", STACKD_VERSION, d->conf.cores,

@@ -270,15 +270,18 @@ static bool is_file(const char *file)
 static int capture_open(struct pcap_port *p, const char *file, const char *name)
 {
 	char why[PCAP_ERRBUF_SIZE];
+	int err;
 
 	if (!is_file(file)) {
 		log_err("nic", "port %s: %s is not a file; captures are read from files", name, file);
 		return -EINVAL;
 	}
+	errno = 0;
 	p->pcap = pcap_open_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_MICRO, why);
 	if (p->pcap == NULL) {
+		err = errno != 0 ? -errno : -EINVAL;
 		log_err("nic", "port %s: the capture cannot be read: %s", name, why);
-		return -EINVAL;
+		return err;
 	}
 	p->link = pcap_datalink(p->pcap);
 	if (link_known(p->link))

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,6 +94,31 @@ START_TEST(nobody_answers)
 	ck_assert_ptr_nonnull(strstr(mtcp_error_text(), "/tmp/shim-test-nobody.sock"));
 	ck_assert_ptr_null(mtcp_create_context(-1));
 	ck_assert_int_eq(errno, EINVAL);
+}
+END_TEST
+
+/* The socket is there, or behind a folder, and closed to this user: in a process of its own, since root may open everything. */
+START_TEST(socket_that_may_not_be_opened)
+{
+	char folder[] = "/tmp/shim-test-folder.XXXXXX", path[64];
+	int fd;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/sock", folder);
+	fd = ctl_listen_at(path, 0040);
+	ck_assert_int_ge(fd, 0);
+	setenv("STACKD_SOCKET", path, 1);
+	ck_assert_int_eq(chmod(folder, _i == 0 ? 0755 : 0), 0);
+	ck_assert(geteuid() != 0 || seteuid(65534) == 0);
+	ck_assert_ptr_null(mtcp_create_context(0));
+	ck_assert_int_eq(errno, EACCES);
+	ck_assert_ptr_nonnull(strstr(mtcp_error_text(), path));
+	ck_assert_ptr_nonnull(strstr(mtcp_error_text(), _i == 0 ? "its mode is 0040" : "may not look into a folder"));
+	ck_assert(getuid() != 0 || seteuid(0) == 0);
+	ck_assert_int_eq(chmod(folder, 0700), 0);
+	unlink(path);
+	rmdir(folder);
+	close(fd);
 }
 END_TEST
 
@@ -795,6 +821,7 @@ int main(void)
 	suite_add_tcase(s, t);
 	tcase_set_timeout(t, 30);
 	tcase_add_test(t, nobody_answers);
+	tcase_add_loop_test(t, socket_that_may_not_be_opened, 0, 2);
 	tcase_add_test(t, refused_in_words);
 	tcase_add_loop_test(t, wrong_language, 0, 3);
 	tcase_add_test(t, greeting);
