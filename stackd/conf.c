@@ -158,7 +158,7 @@ static bool takes_list(const struct conf_key *k)
 /* What follows from a value that could not be read is no news. */
 static void unread(struct reader *r, const struct conf_key *k, void *base)
 {
-	r->spoilt |= k->type == CONF_WORD;
+	r->spoilt |= k->type == CONF_WORD || strcmp(k->path, "routes.via") == 0;
 	if (k->type == CONF_ADDRS)
 		((struct conf_port *)base)->addrs_unread = true;
 }
@@ -224,7 +224,7 @@ static void read_group(struct reader *r, const struct conf_section *sec, const c
 	}
 }
 
-static void need_keys(struct reader *r, const struct conf_section *sec, const config_setting_t *g, const char *path)
+static void need_keys(struct reader *r, const struct conf_section *sec, const config_setting_t *g, void *base, const char *path)
 {
 	char sentence[CONF_WHY];
 	size_t skip = strlen(sec->name) + 1;
@@ -237,13 +237,8 @@ static void need_keys(struct reader *r, const struct conf_section *sec, const co
 			continue;
 		snprintf(sentence, sizeof(sentence), "%s is missing: %s", k->path + skip, k->help);
 		complain(r, g, path, sentence);
+		unread(r, k, base);
 	}
-}
-
-/* All that is said of a route belongs together. */
-static bool is_route(const struct conf_section *sec)
-{
-	return strcmp(sec->name, "routes") == 0;
 }
 
 static void read_list(struct reader *r, const struct conf_section *sec, const config_setting_t *list)
@@ -259,18 +254,18 @@ static void read_list(struct reader *r, const struct conf_section *sec, const co
 	for (unsigned i = 0; i < n; i++) {
 		config_setting_t *g = config_setting_get_elem(list, i);
 		char *base = (char *)r->c + sec->off + i * sec->stride;
-		unsigned before = r->errors;
 
 		snprintf(path, sizeof(path), "%s.[%u]", sec->name, i);
 		conf_section_default(sec, base);
 		r->spoilt = false;
 		if (config_setting_is_group(g)) {
 			read_group(r, sec, "", g, base, path);
-			need_keys(r, sec, g, path);
+			need_keys(r, sec, g, base, path);
 		} else {
 			complain(r, g, path, "a group { ... } is wanted here");
+			r->spoilt = true;
 		}
-		if (r->spoilt || (r->errors > before && is_route(sec)))
+		if (r->spoilt)
 			config_setting_set_hook(g, r);
 	}
 	*(unsigned *)((char *)r->c + sec->count_off) = n;

@@ -193,7 +193,7 @@ static const struct {
 	{ "routes = ( 1 );", "FILE:2: routes.[0]: a group { ... } is wanted here\n" },
 	{ "routes = ( { to = \"10.0.0.0/8\"; } );", "FILE:2: routes.[0]: via is missing: the router\n" },
 	{ "routes = ( { to = \"10.0.0.0/8\"; via = \"10.9.0.300\"; } );",
-	  "FILE:2: routes.[0].via: \"10.9.0.300\" is not an IPv4 address\n" },
+	  "FILE:2: routes.[0].via: \"10.9.0.300\" is not an IPv4 or IPv6 address\n" },
 	{ "tcp = { congestion = \"vegas\"; }; clients = ( { endpoint = true; } );",
 	  "FILE:2: tcp.congestion: \"vegas\" is none of cubic|reno\n"
 	  "FILE:2: clients.[0]: a rule wants a user, a group or both; user = \"*\" is everybody\n" },
@@ -280,7 +280,7 @@ static const struct {
 	{ "address = \"10.8.0.1/24\"; adress = 1;", "FILE:1: ports.[0].adress: unknown key; did you mean \"address\"?\n" },
 	{ "adress = \"10.8.0.1/24\"; gateway = \"10.8.0.2\";", "FILE:1: ports.[0].adress: unknown key; did you mean \"address\"?\n" },
 	{ "address = \"10.8.0.1/33\"; gateway = \"10.8.0.2\";",
-	  "FILE:1: ports.[0].address: \"10.8.0.1/33\" is not an address with its prefix length, like 10.9.0.1/24\n" },
+	  "FILE:1: ports.[0].address: \"10.8.0.1/33\" is not an address with its prefix length, like 10.9.0.1/24 or fd00::1/64\n" },
 	{ "address = { };", "FILE:1: ports.[0].address: one value is wanted here\n" },
 	{ "mod = \"tap\";", "FILE:1: ports.[0].mod: unknown key; did you mean \"mode\"?\n" },
 	{ "address = \"10.8.0.1/24\"; fault = { los = 1; };", "FILE:1: ports.[0].fault.los: unknown key; did you mean \"loss\"?\n" },
@@ -348,7 +348,7 @@ START_TEST(test_a_bad_address_is_told_once)
 {
 	ck_assert_int_eq(read_text("ports = ( { name = \"p0\"; device = \"net_null0\"; address = [ \"10.9.0.1/24\", \"10.8.0.1\" ]; } );\n"
 				   "routes = ( { to = \"10.0.0.0/8\"; via = \"10.8.0.2\"; } );\n"), -1);
-	ck_assert_str_eq(errors, "FILE:1: ports.[0].address: \"10.8.0.1\" is not an address with its prefix length, like 10.9.0.1/24\n");
+	ck_assert_str_eq(errors, "FILE:1: ports.[0].address: \"10.8.0.1\" is not an address with its prefix length, like 10.9.0.1/24 or fd00::1/64\n");
 }
 END_TEST
 
