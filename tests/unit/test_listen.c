@@ -163,11 +163,59 @@ START_TEST(test_readers_go_on)
 }
 END_TEST
 
+static struct listener *bind6(unsigned app, pid_t pid, const struct ipaddr *addr, unsigned flags)
+{
+	struct listen_who who = { .app = app, .cookie = app * 10, .pid = pid, .uid = 1, .owner = lanes[app] };
+	struct listener *l = listen_bind(table, &who, addr, 80, flags, 40000, 40009);
+
+	if (l != NULL)
+		ck_assert_int_eq(listen_start(table, l, 5), 0);
+	return l;
+}
+
+static const struct listener *found(const struct ipaddr *addr)
+{
+	return listen_find(table, addr, 80, 0, 1);
+}
+
+/* :: is of both families, unless it is of IPv6 alone. */
+START_TEST(test_families)
+{
+	struct ipaddr any4 = ip4(0), four = ip4(1), six = { .b = { 0xfd, [15] = 1 } }, *none = NULL;
+	struct listener *dual, *l4, *l6, *exact;
+
+	memset(any4.b + 12, 0, 4);
+	dual = bind6(0, 0, &any, 0);
+	ck_assert_ptr_eq(found(&four), dual);
+	ck_assert_ptr_eq(found(&six), dual);
+	ck_assert_ptr_null(bind6(1, 1, &any4, 0));
+	ck_assert_ptr_null(bind6(1, 1, &any, BIND_V6ONLY));
+	ck_assert_ptr_null(bind6(1, 1, &six, 0));
+	listen_remove(table, dual);
+	listen_free(dual);
+
+	l4 = bind6(0, 0, &any4, 0);
+	ck_assert_ptr_eq(found(&four), l4);
+	ck_assert_ptr_eq(found(&six), none);
+	ck_assert_ptr_null(bind6(1, 1, &any, 0));
+	ck_assert_int_eq(errno, EADDRINUSE);
+	l6 = bind6(1, 1, &any, BIND_V6ONLY);
+	ck_assert_ptr_nonnull(l6);
+	ck_assert_ptr_eq(found(&four), l4);
+	ck_assert_ptr_eq(found(&six), l6);
+	ck_assert_ptr_null(bind6(2, 2, &six, 0));
+	exact = bind6(2, 1, &six, 0); /* of the same process */
+	ck_assert_ptr_eq(found(&six), exact);
+	ck_assert(listen_reserved(table, &any, 80) && listen_reserved(table, &four, 80));
+}
+END_TEST
+
 static void add(TCase *tc)
 {
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, test_sharing_rule);
 	tcase_add_test(tc, test_find);
+	tcase_add_test(tc, test_families);
 	tcase_add_test(tc, test_home_first_then_by_hash);
 	tcase_add_test(tc, test_ephemeral_ports_run_out);
 	tcase_add_test(tc, test_readers_go_on);

@@ -321,6 +321,133 @@ START_TEST(bind_and_listen)
 }
 END_TEST
 
+/* --- IPv6 ----------------------------------------------------------------------------------------------------------------- */
+
+static struct sockaddr_in6 addr6(const char *ip, uint16_t port, uint32_t scope)
+{
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_scope_id = scope };
+
+	ck_assert_int_eq(inet_pton(AF_INET6, ip, &a.sin6_addr), 1);
+	return a;
+}
+
+static int bind6(int fd, const char *ip, uint16_t port, uint32_t scope)
+{
+	struct sockaddr_in6 a = addr6(ip, port, scope);
+
+	return mtcp_bind(m, fd, (struct sockaddr *)&a, sizeof(a));
+}
+
+static int connect6(int fd, const char *ip, uint16_t port, uint32_t scope)
+{
+	struct sockaddr_in6 a = addr6(ip, port, scope);
+
+	return mtcp_connect(m, fd, (struct sockaddr *)&a, sizeof(a));
+}
+
+static int new_socket6(void)
+{
+	int fd = mtcp_socket(m, AF_INET6, SOCK_STREAM, 0);
+
+	ck_assert_int_ge(fd, 0);
+	return fd;
+}
+
+/* ipv6(7) and bind(2) of Linux. */
+START_TEST(bind_of_ipv6)
+{
+	struct sockaddr_in6 a;
+	socklen_t len = sizeof(a);
+	int fd, on = 1, got = 7;
+
+	up(NULL);
+	fd = new_socket6();
+	FAILS(bind_to(fd, "10.0.0.1", 80), EAFNOSUPPORT);
+	FAILS(bind6(fd, "ff02::1", 80, 1), EINVAL);
+	FAILS(bind6(fd, "fe80::1", 80, 0), EINVAL); /* of which port? */
+	FAILS(bind6(fd, "fe80::1", 80, 256), EINVAL);
+	ck_assert_int_eq(bind6(fd, "::", 80, 0), 0);
+	ck_assert_uint_eq(d.bind.flags, 0);
+	ck_assert_mem_eq(d.bind.addr.b, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	FAILS(mtcp_setsockopt(m, fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)), EINVAL); /* too late */
+
+	fd = new_socket6();
+	ck_assert_int_eq(bind6(fd, "fe80::1", 81, 2), 0);
+	ck_assert_mem_eq(d.bind.addr.b, "\xfe\x80\0\2\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+	ck_assert_int_eq(mtcp_getsockname(m, fd, (struct sockaddr *)&a, &len), 0);
+	ck_assert_uint_eq(len, sizeof(a));
+	ck_assert_uint_eq(a.sin6_scope_id, 2);
+	ck_assert_mem_eq(&a.sin6_addr, "\xfe\x80\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+
+	fd = new_socket6();
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_IPV6, IPV6_V6ONLY, &got, &(socklen_t){ sizeof(got) }), 0);
+	ck_assert_int_eq(got, 0);
+	ck_assert_int_eq(mtcp_setsockopt(m, fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)), 0);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_IPV6, IPV6_V6ONLY, &got, &(socklen_t){ sizeof(got) }), 0);
+	ck_assert_int_eq(got, 1);
+	FAILS(bind6(fd, "::ffff:10.0.0.1", 82, 0), EINVAL);
+	FAILS(connect6(fd, "::ffff:10.0.0.2", 82, 0), ENETUNREACH);
+	ck_assert_int_eq(bind6(fd, "::", 82, 0), 0);
+	ck_assert_uint_eq(d.bind.flags, BIND_V6ONLY);
+
+	fd = new_socket();
+	FAILS(mtcp_setsockopt(m, fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)), ENOPROTOOPT);
+	FAILS(bind6(fd, "::", 83, 0), EAFNOSUPPORT);
+	FAILS(connect6(fd, "fd00::2", 83, 0), EAFNOSUPPORT);
+	ck_assert_int_eq(bind_to(fd, "0.0.0.0", 83), 0);
+	ck_assert_mem_eq(d.bind.addr.b, "\0\0\0\0\0\0\0\0\0\0\xff\xff\0\0\0\0", 16); /* any of IPv4 alone */
+	down();
+}
+END_TEST
+
+/* A socket of IPv6 shows an IPv4 peer mapped. */
+START_TEST(accept_on_both_families)
+{
+	struct sockaddr_in6 a;
+	socklen_t len = sizeof(a);
+	struct sd_conn c;
+	char text[64];
+	int l, fd;
+
+	up(NULL);
+	l = new_socket6();
+	ck_assert_int_eq(bind6(l, "::", 80, 0), 0);
+	ck_assert_int_eq(mtcp_listen(m, l, 10), 0);
+	sd_conn_init(&c, lane, 3, 9);
+	sd_accept(&c, d.bind.cookie, 4321);
+	fd = mtcp_accept(m, l, (struct sockaddr *)&a, &len);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_uint_eq(len, sizeof(a));
+	ck_assert_int_eq(a.sin6_family, AF_INET6);
+	ck_assert_str_eq(inet_ntop(AF_INET6, &a.sin6_addr, text, sizeof(text)), "::ffff:10.0.0.2");
+	ck_assert_int_eq(mtcp_getsockname(m, fd, (struct sockaddr *)&a, &len), 0);
+	ck_assert_str_eq(inet_ntop(AF_INET6, &a.sin6_addr, text, sizeof(text)), "::ffff:10.0.0.1");
+	sd_conn_fini(&c);
+	down();
+}
+END_TEST
+
+START_TEST(connect_over_ipv6)
+{
+	struct cmd cmd;
+	int fd;
+
+	up(NULL);
+	fd = new_socket6();
+	FAILS(connect_to(fd, "10.0.0.2", 80), EAFNOSUPPORT);
+	FAILS(connect6(fd, "fe80::2", 80, 0), EINVAL);
+	FAILS(connect6(fd, "fd00::2", 80, 0), EINPROGRESS);
+	cmd = sd_expect(lane, CMD_CONNECT);
+	ck_assert_mem_eq(cmd.connect.dst.b, "\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\2", 16);
+	ck_assert_mem_eq(cmd.connect.src.b, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+	fd = new_socket6();
+	FAILS(connect6(fd, "::ffff:10.0.0.2", 80, 0), EINPROGRESS);
+	cmd = sd_expect(lane, CMD_CONNECT);
+	ck_assert_mem_eq(cmd.connect.dst.b, "\0\0\0\0\0\0\0\0\0\0\xff\xff\x0a\0\0\2", 16);
+	down();
+}
+END_TEST
+
 START_TEST(accept_one)
 {
 	struct sockaddr_in a;
@@ -831,6 +958,9 @@ int main(void)
 	tcase_add_test(t, bad_ids);
 	tcase_add_test(t, kinds_of_sockets);
 	tcase_add_test(t, bind_and_listen);
+	tcase_add_test(t, bind_of_ipv6);
+	tcase_add_test(t, accept_on_both_families);
+	tcase_add_test(t, connect_over_ipv6);
 	tcase_add_test(t, accept_one);
 	tcase_add_test(t, accept_by_cookie);
 	tcase_add_test(t, no_id_for_an_accepted_one);

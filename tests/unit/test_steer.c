@@ -150,6 +150,68 @@ START_TEST(ip6)
 }
 END_TEST
 
+static struct ipaddr random_ip6(uint64_t *state)
+{
+	struct ipaddr a;
+
+	for (unsigned i = 0; i < 4; i++)
+		a.w[i] = number(state);
+	a.b[0] |= 1; /* never mapped */
+	return a;
+}
+
+/* By folded addresses, by all of them, and by what hardware does: the same. */
+START_TEST(ip6_equals_softrss)
+{
+	uint64_t state = 3;
+
+	for (unsigned i = 0; i < 2000; i++) {
+		struct ipaddr a = random_ip6(&state), b = random_ip6(&state);
+		uint32_t ports = number(&state), tuple[9];
+		uint16_t p = (uint16_t)(ports >> 16), q = (uint16_t)ports;
+
+		for (unsigned k = 0; k < 4; k++) {
+			tuple[k] = get32(a.b + 4 * k);
+			tuple[4 + k] = get32(b.b + 4 * k);
+		}
+		tuple[8] = ports;
+		ck_assert_uint_eq(net_tuple_hash(net, &a, &b, p, q), rte_softrss(tuple, 9, net->conf.rss_key));
+		ck_assert_uint_eq(net_tuple_hash(net, &b, &a, q, p), rss_hash_tcp6(net->conf.rss_key, &a, &b, p, q));
+	}
+}
+END_TEST
+
+/* The number of the port in a link-local address is not on the wire. */
+START_TEST(link_local_equals_the_wire)
+{
+	struct ipaddr a = {.b = {0xfe, 0x80, [15] = 1}}, b = {.b = {0xfe, 0x80, [15] = 2}}, za = net_zone(a.b, 4), zb = net_zone(b.b, 4);
+
+	ck_assert_uint_eq(net_tuple_hash(net, &za, &zb, 1, 2), net_tuple_hash(net, &a, &b, 1, 2));
+	ck_assert_uint_eq(rss_hash_tcp6(net->conf.rss_key, &za, &zb, 1, 2), net_tuple_hash(net, &a, &b, 1, 2));
+}
+END_TEST
+
+START_TEST(neighbour_discovery_goes_to_all)
+{
+	uint8_t f[256], m[64] = {0}, quoted[24] = {0x0f, 0xa0, 0, 80};
+	uint32_t want = 0;
+	bool all;
+
+	for (unsigned type = 128; type < 140; type++) {
+		m[0] = (uint8_t)type;
+		(void)steer(f, ip6_put(f, false, PROTO_ICMP6, m, 24), &all);
+		ck_assert_int_eq(all, type >= 130 && type <= 137);
+	}
+	/* an error goes to the connection */
+	want = steer(f, ip6_put(f, false, PROTO_TCP, quoted, 24), &all);
+	m[0] = 2;
+	ip6_put(f, true, PROTO_TCP, quoted, 8);
+	memcpy(m + 8, f + 14, 48);
+	ck_assert_uint_eq(steer(f, ip6_put(f, false, PROTO_ICMP6, m, 56), &all), want);
+	ck_assert(!all);
+}
+END_TEST
+
 static bool is_fragment(const uint8_t *f, unsigned len)
 {
 	struct pkt p = {.data = (uint8_t *)(uintptr_t)f, .len = len};
@@ -251,6 +313,9 @@ SUITE_BEGIN("steer")
 	TEST(fragments_stay_together)
 	TEST(icmp_error_goes_to_the_connection)
 	TEST(ip6)
+	TEST(ip6_equals_softrss)
+	TEST(link_local_equals_the_wire)
+	TEST(neighbour_discovery_goes_to_all)
 	TEST(what_is_a_fragment)
 	TEST(two_tags)
 	TEST(others_go_to_all)
