@@ -376,8 +376,10 @@ static int edit(struct mon *m, struct mon_lane *l, uint32_t reg, struct mon_pass
 	if (!ps->owned || ps->silent || off > l->edit_size || len > l->edit_size - off || len > sizeof(m->script))
 		return -EINVAL;
 	memcpy(m->script, l->edit + off, len);
-	if (ps->flow != NULL)
+	if (ps->flow != NULL) {
+		ps->flow->seq_in = ps->seq_in;
 		ps->flow->seq_now = ps->seg.seq;
+	}
 	err = mon_edit_script(ps->flow, side, layer, reg, ps->pkt, &ps->seg, m->script, len, cmd->verdict.count);
 	if (err == 0) {
 		memset(ps->log_at, 0, sizeof(ps->log_at));

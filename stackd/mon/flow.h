@@ -99,6 +99,8 @@ struct mon_half {
 	bool syn_came; /* the other end's SYN has arrived here */
 	uint32_t isn, isn2; /* own initial sequence number, and another one that it has tried */
 	uint32_t snd_nxt;  /* beyond the highest sequence number it has sent */
+	uint32_t gone[2];  /* of its text, FIN included: beyond what has passed all monitors at HK_SND, at HK_RCV */
+	uint8_t gone_known; /* bit per hook's: there was some */
 	uint32_t fin_seq;  /* sequence number of its FIN */
 	uint32_t ack_raw;  /* its highest acknowledgement, while the stream is not anchored */
 	uint32_t rcv_isn;  /* sequence number of the received stream's offset 0, less one */
@@ -145,9 +147,7 @@ struct mon_flow {
 		struct mon_held *first, **tail;
 	} queue;                   /* packets: the first is being decided, others wait behind it */
 	void *xlate;               /* map.c's, NULL: no edit has changed a length */
-	uint32_t seq_in, seq_now;  /* of the packet that is being decided: as it came, and as the current monitor sees it */
-	uint32_t snd_was;          /* its sender's snd_nxt before it */
-	bool was_known;
+	uint32_t seq_in, seq_now;  /* of the packet that a script changes: as it came, and as the script's monitor sees it */
 	uint16_t vlan;
 	uint8_t ip_version;
 	uint8_t ports[2];          /* by side: the port its packets come in by */

@@ -70,8 +70,8 @@ static uint32_t gone(const struct mon_flow *f, const struct map *m, unsigned sid
 
 	if (m->passing)
 		edge = m->passed;
-	else if ((f->half[side].flags & HALF_SEQ) != 0 && f->was_known)
-		edge = f->snd_was + (f->seq_now - f->seq_in);
+	else if ((f->half[side].gone_known >> m->layer & 1) != 0)
+		edge = f->half[side].gone[m->layer] + (f->seq_now - f->seq_in);
 	return seq_lt(edge, at) ? at : edge;
 }
 
@@ -278,6 +278,8 @@ static void segment(struct map *m, struct pkt *p, struct mon_seg *s)
 	s->seq = seq;
 	s->text_len = (uint16_t)t.len;
 	s->wire_text = t.len;
+	if (end == x && !syn) /* an acknowledgement alone has the number of what is to come, and something may be missing before that */
+		return;
 	if (!m->passing || seq_gt(end, m->passed))
 		m->passed = end;
 	m->passing = true;

@@ -507,9 +507,8 @@ static void enter_snd(struct mon *m, struct mon_pass *ps)
 		show_strangers(m, ps);
 	if (ps->flow->xlate != NULL)
 		mon_edit_in(ps->flow, ps->snd->side, ps->pkt, &ps->seg);
-	ps->flow->seq_in = ps->seg.seq;
-	ps->flow->snd_was = ps->snd->snd_nxt;
-	ps->flow->was_known = (ps->snd->flags & (HALF_ISN | HALF_SEQ)) != 0 && !ps->first;
+	ps->seq_in = ps->seg.seq;
+	ps->end_in = ps->seg.seq + ps->seg.text_len + ((ps->seg.flags & SEG_SYN) != 0) + ((ps->seg.flags & SEG_FIN) != 0);
 	mon_half_snd(ps->snd, &ps->seg, &did);
 	if (did.reset && !ps->first) {
 		flow_renew(m, ps);
@@ -536,11 +535,23 @@ static void enter_snd(struct mon *m, struct mon_pass *ps)
 	round_set(ps, (uint16_t)(MON_PKT_IN | (did.events & ~(MON_ERROR | MON_NEW_DATA))), MON_HK_SND, ps->snd->side, 0);
 }
 
+/* Monitors at one hook have let it pass: what of it they have not edited stays so. */
+static void gone_note(struct mon_pass *ps, unsigned layer)
+{
+	struct mon_half *h = ps->snd;
+
+	if (ps->end_in == ps->seq_in || ((h->gone_known >> layer & 1) != 0 && seq_le(ps->end_in, h->gone[layer])))
+		return;
+	h->gone[layer] = ps->end_in;
+	h->gone_known |= (uint8_t)(1u << layer);
+}
+
 /* The sender's monitors are through with it: what is left of it arrives. */
 static void arrive(struct mon *m, struct mon_pass *ps)
 {
 	struct mon_half *rcv = mon_other(ps->snd);
 
+	gone_note(ps, MON_LAYER_SND);
 	if (ps->flow->xlate != NULL)
 		mon_edit_middle(ps->flow, ps->snd->side, ps->pkt, &ps->seg);
 	if ((rcv->flags & HALF_ATTACHED) == 0)
@@ -684,6 +695,8 @@ static void pass_out(struct mon *m, struct mon_pass *ps)
 
 	if (ps->dropped)
 		COUNT(m->stats, MON_DROPPED);
+	else if (f != NULL && ps->snd != NULL)
+		gone_note(ps, MON_LAYER_RCV);
 	if (ps->owned && (ps->dropped || ps->passive || m->conf.port[ps->pkt->port].peer < 0))
 		mon_pass_free(ps);
 	else if (ps->owned)

@@ -64,6 +64,7 @@ struct mon_pass {
 	struct mon_flow *flow;  /* NULL: none */
 	struct mon_half *snd;   /* NULL: none */
 	uint64_t ts_us;
+	uint32_t seq_in, end_in; /* the sequence numbers that it takes, as it came */
 	uint16_t left;          /* events for the rounds still to come, receiver's */
 	struct mon_did rcv;
 	uint64_t next_was;      /* of the receiver's stream, before it arrived: what REXMIT and ERROR tell, which precede the writing */

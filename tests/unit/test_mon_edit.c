@@ -215,6 +215,7 @@ struct world {
 	bool have[STREAM * 2];
 	uint32_t isn, peer_isn;
 	uint32_t una, nxt, high; /* sender's offsets */
+	uint32_t seen;           /* what the editor has seen in order */
 	uint32_t rcv;            /* receiver's in-order offset */
 	unsigned place[400], places; /* where the editor acts: offsets in the sender's stream */
 };
@@ -309,22 +310,39 @@ static void receive(struct world *w, const struct frame *f)
 		w->rcv++;
 }
 
+static void gone_is(struct world *w, uint32_t off)
+{
+	w->flow.half[0].gone[MON_LAYER_SND] = w->isn + 1 + off;
+	w->flow.half[0].gone_known |= 1u << MON_LAYER_SND;
+}
+
+/* The sender acknowledges something, under the number of what it will send next. */
+static void ack_passes(struct world *w)
+{
+	struct frame f;
+
+	seg_make(&f, w->isn + 1 + w->high, w->peer_isn + 1, SEG_ACK, NULL, 0);
+	if (w->flow.xlate != NULL)
+		mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+}
+
 static void segment(struct world *w, uint32_t off, uint32_t len, bool arrives)
 {
 	struct frame f;
 
 	seg_make(&f, w->isn + 1 + off, w->peer_isn + 1, SEG_ACK, w->text + off, len);
 	w->flow.seq_in = f.s.seq;
-	w->flow.snd_was = w->flow.half[0].snd_nxt;
-	w->flow.was_known = off > 0;
 	w->flow.seq_now = f.s.seq;
-	if (seq_gt(f.s.seq + len, w->flow.half[0].snd_nxt) || w->high == 0)
-		w->flow.half[0].snd_nxt = f.s.seq + len;
+	if (off + len > w->high)
+		w->high = off + len;
+	if (off > w->seen)
+		return; /* the editor drops what is beyond a hole */
+	if (off + len > w->seen)
+		w->seen = off + len;
 	editor(w, &f, off);
 	if (w->flow.xlate != NULL)
 		mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
-	if (off + len > w->high)
-		w->high = off + len;
+	gone_is(w, w->seen);
 	if (arrives)
 		receive(w, &f);
 }
@@ -359,11 +377,16 @@ START_TEST(a_long_transfer_with_loss_arrives_as_edited)
 		} else {
 			if (len > STREAM - w->nxt)
 				len = STREAM - w->nxt;
-			segment(w, w->nxt, len, rnd(10) != 0);
+			if (rnd(20) != 0)
+				segment(w, w->nxt, len, rnd(10) != 0);
+			else if (w->nxt + len > w->high) /* it is lost before it comes to the editor */
+				w->high = w->nxt + len;
 			w->nxt += len;
 		}
 		if (rnd(3) == 0)
 			acknowledge(w);
+		if (rnd(5) == 0)
+			ack_passes(w);
 	}
 	ck_assert_uint_eq(w->una, STREAM);
 	ck_assert_uint_eq(w->rcv, w->want_len);
@@ -380,11 +403,9 @@ START_TEST(bytes_that_have_passed_are_not_edited_when_they_come_again)
 	struct frame f;
 
 	world_make(w, 1);
-	w->flow.half[0].snd_nxt = w->isn + 1 + 100;
+	gone_is(w, 100);
 	seg_make(&f, w->isn + 1, 1, SEG_ACK, w->text, 100);
 	w->flow.seq_in = w->flow.seq_now = f.s.seq;
-	w->flow.snd_was = w->flow.half[0].snd_nxt;
-	w->flow.was_known = true;
 	add(&sc, MON_INSERT, MON_PAYLOAD, 10, "xyz", 3, 0);
 	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, sc.bytes, sc.len, 1), 0);
 	if (w->flow.xlate != NULL)
@@ -403,7 +424,6 @@ START_TEST(a_longer_retransmission_is_cut_where_it_is_new)
 	struct frame f;
 
 	world_make(w, 1);
-	w->flow.was_known = false;
 	seg_make(&f, w->isn + 1, 1, SEG_ACK, w->text, 52);
 	w->flow.seq_in = w->flow.seq_now = f.s.seq;
 	add(&sc, MON_CHOMP, MON_PAYLOAD, 50, NULL, 2, 0);
