@@ -145,7 +145,7 @@ static bool take_result(struct cursor *c, int64_t *v)
 
 struct tcp_conn *end_conn(struct run *r, struct end *e)
 {
-	struct tuple t = { .local = ip4(1), .peer = ip4(2), .lport = e->port, .pport = e->peer_port };
+	struct tuple t = { .local = run_addr(r, 1), .peer = run_addr(r, 2), .lport = e->port, .pport = e->peer_port };
 
 	return e->prog != NULL ? e->prog->conn : tcp_find(r->h.tcp, &t);
 }
@@ -191,7 +191,7 @@ static bool call_unlisten(struct run *r, struct end *e, struct cursor *c, int64_
 /* "connect", "connect from 5000": our port then; progress is told by so_error and state. */
 static bool call_connect(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 {
-	struct tcp_open o = { .dst = ip4(2), .dport = SERVER_PORT };
+	struct tcp_open o = { .dst = run_addr(r, 2), .dport = SERVER_PORT };
 	struct prog *p = calloc(1, sizeof(*p));
 	int64_t from = 0;
 
@@ -382,7 +382,7 @@ static bool call_so_error(struct run *r, struct end *e, struct cursor *c, int64_
 /* "icmp TYPE CODE [seq N] [mtu N] [own]": about a segment of ours, by default the oldest in flight. */
 static bool call_icmp(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 {
-	struct net_icmp_error m = { .src = ip4(1), .dst = ip4(2), .sport = e->port, .dport = e->peer_port };
+	struct net_icmp_error m = { .src = run_addr(r, 1), .dst = run_addr(r, 2), .sport = e->port, .dport = e->peer_port };
 	int64_t type, code, seq, mtu = 0;
 
 	(void)got;

@@ -79,7 +79,7 @@ static struct seen look(struct run *r)
 {
 	struct end *e = &r->end[1];
 	struct tcp_conn *c = end_conn(r, e);
-	struct tuple t = { .local = ip4(1), .peer = ip4(2), .lport = e->port, .pport = e->peer_port };
+	struct tuple t = { .local = run_addr(r, 1), .peer = run_addr(r, 2), .lport = e->port, .pport = e->peer_port };
 	struct seen s = { .state = TCP_CLOSED };
 
 	if (c != NULL)
@@ -206,7 +206,7 @@ static bool observe(unsigned col, const struct happening *ev, bool stamps, char 
 	uint64_t end;
 	size_t n = 0;
 
-	run_begin(&r);
+	run_begin(&r, false);
 	r.conf.sack = r.conf.window_scaling = false;
 	r.conf.timestamps = stamps;
 	cell[0] = '\0';

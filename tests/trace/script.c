@@ -17,9 +17,10 @@ static const struct tcp_conf *conf_wanted;
 static void (*host_let_go)(void *arg, struct tcp_conn *c);
 static struct run *running;
 
-void run_begin(struct run *r)
+void run_begin(struct run *r, bool six)
 {
 	memset(r, 0, sizeof(*r));
+	r->six = six;
 	tcp_conf_default(&r->conf);
 	r->conf.max_conns = HOST_CONNS;
 	for (unsigned i = 0; i < ENDS; i++) {
@@ -47,6 +48,9 @@ bool run_start(struct run *r)
 	conf_wanted = &r->conf;
 	host_start(&r->h, 1, take_conf);
 	r->h.auto_accept = false;
+	r->h.net.addr = run_addr(r, 1);
+	if (r->six)
+		r->h.net.mtu = MTU_IP6;
 	host_let_go = r->h.tcp->hooks.let_go;
 	r->h.tcp->hooks.let_go = on_let_go;
 	running = r;
@@ -86,6 +90,11 @@ static void on_let_go(void *arg, struct tcp_conn *c)
 	host_let_go(arg, c);
 }
 
+struct ipaddr run_addr(const struct run *r, uint8_t last_byte)
+{
+	return r->six ? ip6(last_byte) : ip4(last_byte);
+}
+
 uint64_t run_now(const struct run *r)
 {
 	return r->h.now_us - r->start_us;
@@ -120,6 +129,10 @@ bool run_line(struct run *r, const char *file, unsigned line, const char *text)
 	r->line = line;
 	r->text = text;
 	if (at_end(&c))
+		return true;
+	if (word(&c, "ipv4") || word(&c, "ipv6"))
+		r->passed_over = (c.at[-1] == '6') != r->six;
+	if (r->passed_over || at_end(&c))
 		return true;
 	if (word(&c, "option"))
 		return r->started ? wrong(r, "options come first") : option_set(r, &c);

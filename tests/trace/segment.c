@@ -243,7 +243,7 @@ static void add_stamps(struct run *r, const struct end *e, struct wanted *w)
 
 struct pkt *segment_make(struct run *r, struct end *e, const struct wanted *w)
 {
-	struct ipaddr peer = ip4(2);
+	struct ipaddr peer = run_addr(r, 2);
 	struct pkt_tcp t = { .sport = e->peer_port, .dport = e->port, .flags = w->flags };
 	int64_t first = w->seq - 1 + ((w->flags & S) != 0);
 	uint8_t *text;

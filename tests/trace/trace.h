@@ -25,6 +25,7 @@ enum {
 	FIRST_PORT = 5550,   /* of the peer of c0 */
 	INCLUDES = 4,        /* how deep */
 	TOLERANCE_US = 1000, /* timers fire at whole milliseconds */
+	MTU_IP6 = 1520,      /* so that segments are as long as those over IPv4 with 1500 */
 	OPT_ROOM = 48,       /* more than fits a header: scripts may lie */
 };
 
@@ -47,6 +48,8 @@ struct end {
 struct run {
 	struct host h;
 	bool started, failed;
+	bool six;          /* over IPv6 */
+	bool passed_over;  /* the rest of this case is for the other family */
 	struct tcp_conf conf;
 	struct end end[ENDS];
 	uint64_t start_us;
@@ -83,7 +86,8 @@ struct wanted {
 };
 
 /* script.c */
-void run_begin(struct run *r);
+void run_begin(struct run *r, bool six);
+struct ipaddr run_addr(const struct run *r, uint8_t last_byte); /* 1: ours, 2: the peer's */
 void run_end(struct run *r); /* also checks that nothing was sent unseen and that all came back */
 bool run_line(struct run *r, const char *file, unsigned line, const char *text); /* false: failed; r->why */
 bool run_start(struct run *r); /* the engine, with the options so far */

@@ -3,9 +3,10 @@
  * Performs scripts: those that are named, or every one below tests/trace.  Each file runs in a process of its own, so that
  * one that brings the engine down does not hide the others.
  *
- *   tests/trace/traces [-v] [-r] [FILE|FOLDER...]
+ *   tests/trace/traces [-v] [-r] [-4|-6] [FILE|FOLDER...]
  *
- * -v names the cases that pass; -r helps to write one: it prints the script with all that was sent and not expected.
+ * -v names the cases that pass; -r helps to write one: it prints the script with all that was sent and not expected.  Each is
+ * performed over IPv4 and over IPv6, or over the one that is named.
  */
 #include "tests/trace/trace.h"
 
@@ -18,6 +19,7 @@
 enum { LINE_MAX_ = 512, FILE_S = 60 };
 
 static bool verbose, record;
+static char only; /* 4, 6: this family; else both */
 static unsigned cases, files, failures;
 
 static FILE *open_include(const char *by, const char *name, char *path, size_t size)
@@ -61,7 +63,7 @@ static bool finish(struct run *r, const char *path, const char *name)
 {
 	run_end(r);
 	if (r->failed)
-		printf("%s\n\tin case: %s\n", r->why, name[0] != '\0' ? name : path);
+		printf("%s\n\tin case: %s, IPv%c\n", r->why, name[0] != '\0' ? name : path, r->six ? '6' : '4');
 	else if (verbose)
 		printf("ok %s %s\n", path, name);
 	return !r->failed;
@@ -82,7 +84,7 @@ static bool perform_file(struct run *r, FILE *f, const char *path, unsigned dept
 				good = finish(r, path, name) && good;
 				++*done;
 			}
-			run_begin(r);
+			run_begin(r, r->six);
 			r->record = record;
 			any = true;
 			if (record)
@@ -106,7 +108,7 @@ static bool perform_file(struct run *r, FILE *f, const char *path, unsigned dept
 	return finish(r, path, name) && good;
 }
 
-static int run_file(const char *path, int fd)
+static int run_file(const char *path, bool six, int fd)
 {
 	static struct run r;
 	unsigned done = 0;
@@ -118,7 +120,7 @@ static int run_file(const char *path, int fd)
 		return EXIT_FAILURE;
 	}
 	alarm(FILE_S);
-	run_begin(&r);
+	run_begin(&r, six);
 	r.record = record;
 	good = perform_file(&r, f, path, 0, &done);
 	fclose(f);
@@ -126,7 +128,7 @@ static int run_file(const char *path, int fd)
 	return write(fd, &done, sizeof(done)) == sizeof(done) && good ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-static void start_file(const char *path)
+static void start_file(const char *path, bool six)
 {
 	unsigned done = 0;
 	int fds[2], status = 0;
@@ -138,7 +140,7 @@ static void start_file(const char *path)
 		exit(EXIT_FAILURE);
 	}
 	if (pid == 0)
-		exit(run_file(path, fds[1]));
+		exit(run_file(path, six, fds[1]));
 	close(fds[1]);
 	if (read(fds[0], &done, sizeof(done)) != sizeof(done))
 		printf("%s: it did not come to its end\n", path);
@@ -164,8 +166,12 @@ static void start_all(const char *path, unsigned depth)
 	int n;
 
 	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
-		if (depth == 0 || strstr(path, ".trace") != NULL)
-			start_file(path);
+		if (depth > 0 && strstr(path, ".trace") == NULL)
+			return;
+		if (only != '6')
+			start_file(path, false);
+		if (only != '4' && !record)
+			start_file(path, true);
 		return;
 	}
 	n = depth < 4 ? scandir(path, &list, script_or_folder, alphasort) : -1;
@@ -187,6 +193,7 @@ int main(int argc, char **argv)
 	for (; i < argc && argv[i][0] == '-'; i++) {
 		verbose = verbose || argv[i][1] == 'v';
 		record = record || argv[i][1] == 'r';
+		only = argv[i][1] == '4' || argv[i][1] == '6' ? argv[i][1] : only;
 	}
 	if (i == argc) {
 		snprintf(path, sizeof(path), "%s/tests/trace", top != NULL ? top : ".");
@@ -194,6 +201,6 @@ int main(int argc, char **argv)
 	}
 	for (; i < argc; i++)
 		start_all(argv[i], 0);
-	printf("traces: %u files with %u cases, %u files failed\n", files, cases, failures);
+	printf("traces: %u files (IPv4 and IPv6 count twice) with %u cases, %u files failed\n", files, cases, failures);
 	return failures > 0 || cases == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

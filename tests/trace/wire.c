@@ -120,7 +120,7 @@ void wire_seen(struct run *r, struct end *e, const struct pkt *p)
 
 static bool compare(struct run *r, struct end *e, const struct wanted *w, const struct pkt *p)
 {
-	uint8_t ecn = (p->data[p->l3_off + 1]) & 3;
+	uint8_t ecn = p->tos & 3;
 
 	return w->flags == p->tcp.flags && e->iss + (uint32_t)w->seq == p->tcp.seq && w->end - w->seq == p->tcp.text_len &&
 	       (!w->has_ack || e->peer_iss + (uint32_t)w->ack == p->tcp.ack) && (w->wnd < 0 || w->wnd == p->tcp.wnd) &&

@@ -82,6 +82,18 @@ void net_ip_header(struct net *net, uint8_t *l3, const struct ipaddr *src, const
                    uint16_t l3_len, uint8_t ttl, uint8_t tos)
 {
 	(void)net;
+	if (!net_is_ip4(src)) {
+		memset(l3, 0, 8);
+		l3[0] = (uint8_t)(0x60 | tos >> 4);
+		l3[1] = (uint8_t)(tos << 4);
+		l3[4] = (uint8_t)((l3_len - 40) >> 8);
+		l3[5] = (uint8_t)(l3_len - 40);
+		l3[6] = proto;
+		l3[7] = ttl != 0 ? ttl : 64;
+		memcpy(l3 + 8, src->b, 16);
+		memcpy(l3 + 24, dst->b, 16);
+		return;
+	}
 	memset(l3, 0, 20);
 	l3[0] = 0x45;
 	l3[1] = tos;
@@ -107,6 +119,11 @@ void net_send(struct net *net, struct pkt *p, uint64_t now_us)
 struct ipaddr ip4(uint8_t last_byte)
 {
 	return (struct ipaddr){ .b = { [10] = 0xff, [11] = 0xff, [12] = 10, [13] = 9, [14] = 0, [15] = last_byte } };
+}
+
+struct ipaddr ip6(uint8_t last_byte)
+{
+	return (struct ipaddr){ .b = { [0] = 0xfd, [1] = 0x09, [15] = last_byte } };
 }
 
 static void on_note(void *arg, struct tcp_conn *c)
@@ -376,13 +393,14 @@ static uint32_t be32(const uint8_t *p)
 
 void host_parse(struct pkt *p)
 {
-	const uint8_t *l3 = p->data + LINK, *t = l3 + 20;
-	unsigned hdr = t[12] / 16 * 4u;
+	bool six = p->data[LINK] >> 4 == 6;
+	const uint8_t *l3 = p->data + LINK, *t = l3 + (six ? 40 : 20);
+	unsigned hdr = t[12] / 16 * 4u, l4_off = (unsigned)(t - p->data);
 
 	p->src = p->dst = ip4(0);
-	memcpy(p->src.b + 12, l3 + 12, 4);
-	memcpy(p->dst.b + 12, l3 + 16, 4);
-	p->tos = l3[1];
+	memcpy(p->src.b + (six ? 0 : 12), l3 + (six ? 8 : 12), six ? 16 : 4);
+	memcpy(p->dst.b + (six ? 0 : 12), l3 + (six ? 24 : 16), six ? 16 : 4);
+	p->tos = six ? (uint8_t)(l3[0] << 4 | l3[1] >> 4) : l3[1];
 	p->conn = NULL;
 	p->tcp = (struct pkt_tcp){
 		.sport = (uint16_t)(t[0] << 8 | t[1]),
@@ -392,10 +410,10 @@ void host_parse(struct pkt *p)
 		.flags = t[13],
 		.wnd = (uint16_t)(t[14] << 8 | t[15]),
 		.urg = (uint16_t)(t[18] << 8 | t[19]),
-		.opt_off = LINK + 40,
+		.opt_off = (uint16_t)(l4_off + 20),
 		.opt_len = (uint8_t)(hdr - 20),
-		.text_off = (uint16_t)(LINK + 20 + hdr),
-		.text_len = (uint16_t)(p->len - LINK - 20 - hdr),
+		.text_off = (uint16_t)(l4_off + hdr),
+		.text_len = (uint16_t)(p->len - l4_off - hdr),
 	};
 }
 
@@ -456,7 +474,7 @@ struct pkt *host_frame(struct host *h, const struct pkt_tcp *t, const struct ipa
 {
 	struct pkt *p = frame_new(&h->net);
 	unsigned opts = (opt_len + 3) / 4 * 4;
-	uint8_t *l3 = p->data + LINK, *q = l3 + 20;
+	uint8_t *l3 = p->data + LINK, *l4 = l3 + net_ip_len(src), *q = l4;
 
 	q = put16(put16(q, t->sport), t->dport);
 	q = put32(put32(q, t->seq), t->ack);
@@ -466,7 +484,7 @@ struct pkt *host_frame(struct host *h, const struct pkt_tcp *t, const struct ipa
 	memset(q, 0, opts);
 	memcpy(q, opt, opt_len);
 	*text = q + opts;
-	p->len = LINK + 40 + opts + text_len;
+	p->len = (uint32_t)(l4 - p->data) + 20 + opts + text_len;
 	p->l3_off = LINK;
 	p->l3_len = (uint16_t)(p->len - LINK);
 	net_ip_header(&h->net, l3, src, &h->net.addr, 6, p->l3_len, 64, 0);

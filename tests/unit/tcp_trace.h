@@ -98,6 +98,7 @@ void host_parse(struct pkt *p);
 struct pkt *pkt_copy(struct host *h, const struct pkt *p);
 void host_in(struct host *h, struct pkt **p, unsigned n);
 struct ipaddr ip4(uint8_t last_byte);
+struct ipaddr ip6(uint8_t last_byte);
 
 /* A frame as if from the wire, parsed; the caller fills its text. */
 struct pkt *host_frame(struct host *h, const struct pkt_tcp *t, const struct ipaddr *src, const uint8_t *opt, unsigned opt_len,
