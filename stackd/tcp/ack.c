@@ -7,6 +7,7 @@
 enum { RTT_MAX_US = 120000000 };
 
 static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, struct flight_news *n);
+static bool impatient(const struct tcp_conn *c);
 static void echo(const struct tcp_conn *c, const struct seg_in *s, struct flight_news *n);
 static void sample_rtt(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, uint32_t *sample_us);
 static bool is_duplicate(const struct tcp_conn *c, const struct seg_in *s);
@@ -70,7 +71,8 @@ static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s
 	c->dup_acks_in = 0;
 	keep_near(c);
 	path_acked(tcp, c, n->longest);
-	timer_rexmit(tcp, c);
+	if (!impatient(c))
+		timer_rexmit(tcp, c);
 	if (bytes_number(off) != bytes_number(before) || off == c->tx_end) {
 		c->note |= TCP_NOTE_STATE;
 		conn_mark(tcp, c, TODO_NOTE);
@@ -78,6 +80,14 @@ static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s
 	if (off != before)
 		conn_release_tx(tcp, c);
 	conn_mark(tcp, c, TODO_SEND);
+}
+
+/* RFC 6582 3.2 (3): of the partial acknowledgements only the first restarts the timer, so that when much was lost, slow start repairs it
+ * and not one segment a round trip. */
+static bool impatient(const struct tcp_conn *c)
+{
+	return (c->flags & (CONN_RECOVERY | CONN_SACK)) == CONN_RECOVERY && seq_lt(c->snd_una, c->recover) &&
+	       c->flight != NULL && c->flight->partial;
 }
 
 /* Our clock when what brought this about was sent, if the peer says so and it can be. */

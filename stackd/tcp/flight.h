@@ -62,6 +62,9 @@ struct flight {
 	/* PRR, RFC 6937 */
 	uint32_t prr_delivered, prr_out, recover_fs;
 
+	/* NewReno, RFC 6582 */
+	bool partial;            /* a partial acknowledgement has come in this recovery */
+
 	/* was it spurious? */
 	bool undo_ready;
 	uint8_t frto;            /* enum flight_frto */

@@ -23,7 +23,8 @@ libtcptrace_la_LIBADD = libshm.la $(URCU_LIBS) $(CHECK_LIBS)
 tcp_tests = tests/unit/test_wheel tests/unit/test_flow tests/unit/test_listen tests/unit/test_reasm \
 	tests/unit/test_seg tests/unit/test_cc tests/unit/test_tcp_open tests/unit/test_tcp_data \
 	tests/unit/test_tcp_close tests/unit/test_tcp_loss tests/unit/test_tcp_attack tests/unit/test_tcp_timer \
-	tests/unit/test_tcp_sim tests/unit/test_flight tests/unit/test_tcp_rack tests/unit/test_tcp_undo tests/unit/test_tcp_ecn tests/fuzz/fuzz_tcp
+	tests/unit/test_tcp_sim tests/unit/test_flight tests/unit/test_tcp_rack tests/unit/test_tcp_undo tests/unit/test_tcp_ecn tests/tcp/goodput \
+	tests/fuzz/fuzz_tcp
 check_PROGRAMS += $(tcp_tests)
 TESTS += $(tcp_tests)
 
@@ -63,7 +64,7 @@ tests_unit_test_tcp_attack_LDADD = libtcptrace.la
 tests_unit_test_tcp_timer_SOURCES = tests/unit/test_tcp_timer.c
 tests_unit_test_tcp_timer_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_timer_LDADD = libtcptrace.la
-tests_unit_test_tcp_sim_SOURCES = tests/unit/test_tcp_sim.c
+tests_unit_test_tcp_sim_SOURCES = tests/unit/test_tcp_sim.c tests/unit/tcp_sim.c tests/unit/tcp_sim.h
 tests_unit_test_tcp_sim_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_sim_LDADD = libtcptrace.la
 tests_unit_test_flight_SOURCES = tests/unit/test_flight.c
@@ -86,6 +87,12 @@ tests_unit_test_tcp_limits_LDADD = libtcptrace.la
 tests_unit_test_tcp_path_SOURCES = tests/unit/test_tcp_path.c
 tests_unit_test_tcp_path_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_unit_test_tcp_path_LDADD = libtcptrace.la
+
+# what one stream carries, against a stored table; tests/tcp/goodput -w writes a new one
+tests_tcp_goodput_SOURCES = tests/tcp/goodput.c tests/unit/tcp_sim.c tests/unit/tcp_sim.h
+tests_tcp_goodput_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
+tests_tcp_goodput_LDADD = libtcptrace.la
+EXTRA_DIST += tests/tcp/goodput.table
 
 # SIM_SEEDS for more of test_tcp_sim; for the fuzzer see tests/fuzz/drive.h
 tests_fuzz_fuzz_tcp_SOURCES = tests/fuzz/fuzz_tcp.c tests/fuzz/tcp_holds.c tests/fuzz/tcp_holds.h tests/fuzz/drive.h

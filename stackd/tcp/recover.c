@@ -87,6 +87,7 @@ static void without_sack(struct tcp *tcp, struct tcp_conn *c, const struct fligh
 		c->cc.cwnd -= n->bytes < c->cc.cwnd ? n->bytes : c->cc.cwnd; /* partial */
 		if (n->bytes >= c->mss || c->cc.cwnd < c->mss)
 			c->cc.cwnd += c->mss;
+		c->flight->partial = true;
 		head_again(tcp, c);
 		return;
 	}
@@ -110,6 +111,7 @@ static void enter(struct tcp *tcp, struct tcp_conn *c)
 	c->recover = c->snd_max;
 	c->flags |= CONN_RECOVERY;
 	c->flight->tlp_end = 0;
+	c->flight->partial = false;
 	reduce(c);
 	if ((c->flags & CONN_SACK) != 0) {
 		prr_begin(c);
