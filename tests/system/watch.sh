@@ -50,7 +50,7 @@ net_up
 www_make 1M 10M
 nginx_start
 stackd_conf
-sed -i 's/endpoint = true;/endpoint = true; monitor = "passive";/; $a monitor = { time_wait_ms = 100; };' "$T/stackd.conf"
+sed -i 's/endpoint = true;/endpoint = true; monitor = "passive"; monitor_ring = 65536;/; $a monitor = { time_wait_ms = 100; buffer_max = "16M"; };' "$T/stackd.conf"
 stackd_start
 mkdir "$T/streams"
 chown nobody "$T/streams"
