@@ -16,6 +16,8 @@
 #include "stackd/net/priv.h"
 #include "stackd/nic/csum.h"
 
+static const struct ipaddr ours6 = {.b = {0xfd, [15] = 1}};
+
 #define OURS 0x0a000001u
 #define PEER 0x0a000002u
 
@@ -40,7 +42,7 @@ static void must(bool ok, const char *what)
 static void on_error(void *arg, const struct net_icmp_error *e)
 {
 	(void)arg;
-	must(to_ip4(&e->src) == OURS, "an error about a packet that is not ours");
+	must(is_ip4(&e->src) ? to_ip4(&e->src) == OURS : ip6_is_any_own(net, &e->src), "an error about a packet that is not ours");
 	errors++;
 }
 
@@ -52,8 +54,11 @@ static void open_all(void)
 	must(nic_mem_pair(wire, BUFFERS, 1500) == 0, "no wire");
 	conf.ports = 1;
 	conf.port[0].nic = wire[0];
-	conf.port[0].addrs = 1;
+	conf.port[0].addrs = 2;
 	conf.port[0].addr[0] = (struct net_addr){from_ip4(OURS), 24};
+	conf.port[0].addr[1] = (struct net_addr){ours6, 64};
+	conf.nd_age_s = 2;
+	net_conf_complete(&conf);
 	conf.port[0].gateway = from_ip4(0x0a0000fe);
 	conf.arp_entries = 32;
 	conf.arp_age_s = 2;
@@ -75,7 +80,8 @@ static void segment_check(const struct pkt *p)
 	must(t->opt_off == p->l4_off + 20 && t->opt_len <= 40, "options");
 	must(t->opt_off + t->opt_len == t->text_off, "text_off");
 	must(t->text_off + (uint32_t)t->text_len == p->l3_off + (uint32_t)p->l3_len, "text_len");
-	must(to_ip4(&p->dst) == OURS && is_ip4(&p->src) && t->sport && t->dport, "addresses");
+	must(is_ip4(&p->src) == is_ip4(&p->dst) && t->sport && t->dport, "addresses");
+	must(is_ip4(&p->dst) ? to_ip4(&p->dst) == OURS : ip6_is_own(net, 0, &p->dst), "whose segment");
 	must(p->hash == net_tuple_hash(net, &p->dst, &p->src, t->dport, t->sport), "hash");
 	for (uint32_t i = 0; i < p->len; i++)
 		sum += p->data[i];
@@ -147,6 +153,8 @@ static uint32_t rnd(uint32_t below)
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
 	return (uint32_t)((z ^ z >> 31) % below);
 }
+
+#include "tests/fuzz/frames6.h"
 
 static void replay_file(const char *path)
 {
@@ -315,13 +323,18 @@ static void put_right(uint8_t *f, unsigned len)
 
 static void random_frame(void)
 {
-	static unsigned (*const make[])(uint8_t *) = {make_tcp, make_fragment, make_icmp, make_udp, make_arp, make_vlan};
+	static unsigned (*const make[])(uint8_t *) = {
+		make_tcp, make_fragment, make_icmp, make_udp, make_arp, make_vlan,
+		make6_tcp, make6_chain, make6_fragment, make6_icmp, make6_nd, make6_fragment,
+	};
 	uint8_t input[2 + FRAME_MAX];
-	unsigned len = make[rnd(6)](input + 2);
+	unsigned len = make[rnd(12)](input + 2);
 
 	len = mutate(input + 2, len);
-	if (rnd(4))
+	if (rnd(4)) {
 		put_right(input + 2, len);
+		put_right6(input + 2, len);
+	}
 	put16(input, (uint16_t)(len | rnd(16) / 15 << 11));
 	LLVMFuzzerTestOneInput(input, 2 + len);
 }
