@@ -7,8 +7,8 @@ stackd_core_sources += stackd/net/arp.c stackd/net/dad.c stackd/net/eth.c stackd
 
 noinst_HEADERS += tests/unit/ip6_fixture.h tests/unit/net_fixture.h
 
-check_PROGRAMS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_ip6 tests/unit/test_nd tests/unit/test_pass tests/unit/test_route tests/unit/test_steer
-TESTS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_ip6 tests/unit/test_nd tests/unit/test_pass tests/unit/test_route tests/unit/test_steer
+check_PROGRAMS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_ip6 tests/unit/test_nd tests/unit/test_pass tests/unit/test_route tests/unit/test_steer tests/unit/test_tcp6
+TESTS += tests/unit/test_arp tests/unit/test_frag tests/unit/test_icmp tests/unit/test_ip4 tests/unit/test_ip6 tests/unit/test_nd tests/unit/test_pass tests/unit/test_route tests/unit/test_steer tests/unit/test_tcp6
 
 tests_unit_test_arp_SOURCES = tests/unit/test_arp.c
 tests_unit_test_arp_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
@@ -45,6 +45,11 @@ tests_unit_test_route_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 tests_unit_test_steer_SOURCES = tests/unit/test_steer.c
 tests_unit_test_steer_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
 tests_unit_test_steer_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
+# TCP, but over the net of here
+tests_unit_test_tcp6_SOURCES = tests/unit/test_tcp6.c
+tests_unit_test_tcp6_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS) $(URCU_CFLAGS)
+tests_unit_test_tcp6_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 
 # 200,000 frames in make check; FUZZ_RUNS and FUZZ_SEED for more.  With clang's fuzzer:
 #   clang -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -I. ... tests/fuzz/fuzz_frames.c

@@ -593,7 +593,9 @@ START_TEST(which_address_speaks)
 	net_open6();
 	src = source_for(PEER6);
 	ck_assert(ipaddr_equal(&src, &OURS6));
-	src = source_for(FAR6); /* the label tells: fd00:: is for its own */
+	src = source_for(FAR6);
+	ck_assert(ipaddr_equal(&src, &global));
+	src = source_for(A6(0xe0, [15] = 9)); /* although fd00:: has more bits in common */
 	ck_assert(ipaddr_equal(&src, &global));
 	src = source_for(A6(0x20, 1, 0x0d, 0xb8, 0, 8, [15] = 9));
 	ck_assert(ipaddr_equal(&src, &other));

@@ -111,6 +111,8 @@ START_TEST(nobody_answers)
 	out_nothing();
 	ck_assert_uint_eq(stats.n[CNT_ND_FAILED], 1);
 	ck_assert_uint_eq(stats.n[CNT_ND_QUEUE_DROP], 1);
+	in_advert(PEER6, mac_a); /* nobody asks any more */
+	ck_assert_uint_eq(stats.n[CNT_ND_UNKNOWN], 1);
 	send_mark6(PEER6, 2); /* not asked again at once */
 	out_nothing();
 	later(2000000);
