@@ -4,7 +4,7 @@
 
 check_PROGRAMS += tests/fuzz/fuzz_cmd tests/fuzz/fuzz_ctl tests/fuzz/fuzz_conf tests/fuzz/fuzz_filter
 TESTS += tests/fuzz/fuzz_cmd tests/fuzz/fuzz_ctl tests/fuzz/fuzz_conf tests/fuzz/fuzz_filter
-EXTRA_DIST += tests/fuzz/corpus/conf
+EXTRA_DIST += tests/fuzz/corpus/conf tests/fuzz/corpus/tcp
 
 tests_fuzz_fuzz_cmd_SOURCES = tests/fuzz/fuzz_cmd.c tests/fuzz/drive.h tests/unit/fake_tcp.h
 tests_fuzz_fuzz_cmd_CPPFLAGS = $(AM_CPPFLAGS) $(DPDK_CFLAGS) $(URCU_CFLAGS)

@@ -535,6 +535,7 @@ static const struct {
 	OPTION(fin_wait2_ms), OPTION(keepidle_s), OPTION(keepintvl_s), OPTION(keepcnt), OPTION(rcvbuf_max),
 	OPTION(rcvbuf_initial), OPTION(sndbuf_max), OPTION(sndbuf_initial), OPTION(initial_cwnd), OPTION(congestion),
 	OPTION(timestamps), OPTION(sack), OPTION(window_scaling), OPTION(syn_cookies),
+	OPTION(ecn), OPTION(mtu_probing), OPTION(max_orphans), OPTION(challenge_limit), OPTION(mtu_raise_s),
 };
 #undef OPTION
 
