@@ -34,6 +34,13 @@ static struct {
 	struct bytes tx;
 } prog[PROGS];
 
+static struct {
+	uint16_t sport, dport;
+	uint32_t seq, ack, ts_val;
+	bool stamped;
+	struct ipaddr peer;
+} last_cookie;
+
 static struct stats sum;
 static unsigned moves[TCP_STATES][TCP_STATES];
 
@@ -272,6 +279,7 @@ static void honest(struct tcp_conn *c)
 	struct pkt *p;
 
 	t.ack = rnd(3) != 0 ? c->snd_una : boundary(c);
+	t.flags |= rnd(8) == 0 ? SEG_ECE : rnd(8) == 0 ? SEG_CWR : 0;
 	if (rnd(8) == 0)
 		t.wnd = 65535;
 	if (rnd(8) == 0)
@@ -340,7 +348,9 @@ static void segment(void)
 		honest(c);
 		return;
 	}
-	t.flags = rnd(16) == 0 ? (uint8_t)rnd(64) : flags[rnd(sizeof(flags))];
+	t.flags = rnd(16) == 0 ? (uint8_t)rnd(256) : flags[rnd(sizeof(flags))];
+	if ((t.flags & S) != 0)
+		t.flags |= rnd(2) != 0 ? SEG_ECE | SEG_CWR : rnd(2) != 0 ? SEG_ECE : 0;
 	t.wnd = (uint16_t)(rnd(6) == 0 ? rnd(3) * 500 : rnd(65536));
 	if (rnd(3) != 0)
 		len = (uint16_t)(rnd(4) == 0 ? rnd(5) : rnd(1461));
@@ -362,6 +372,23 @@ static void segment(void)
 	for (unsigned i = 0; i < len; i++)
 		text[i] = byte_of(t.seq + ((t.flags & S) != 0) + i);
 	p->flags = rnd(100) == 0 ? PKT_MCAST : 0;
+	p->tos = (uint8_t)rnd(4);
+	holds_taken(p);
+	host_in(&H, &p, 1);
+}
+
+/* The last cookie comes back. */
+static void cookie(void)
+{
+	struct pkt_tcp t = { .dport = last_cookie.sport, .sport = last_cookie.dport, .flags = A, .seq = last_cookie.ack,
+			     .ack = last_cookie.seq + 1, .wnd = 5000 };
+	struct seg_opts o = { .has = last_cookie.stamped ? SEG_HAS_TS : 0, .ts_val = 1000, .ts_ecr = last_cookie.ts_val };
+	uint8_t opt[64], *text;
+	struct pkt *p;
+
+	if (last_cookie.sport == 0)
+		return;
+	p = host_frame(&H, &t, &last_cookie.peer, opt, seg_options(&o, opt), 0, &text);
 	holds_taken(p);
 	host_in(&H, &p, 1);
 }
@@ -383,11 +410,29 @@ static void icmp(void)
 
 /* --- A round ----------------------------------------------------------------------------------------------------------- */
 
+static void note_cookie(const struct pkt *p)
+{
+	struct tuple t = { p->src, p->dst, p->tcp.sport, p->tcp.dport };
+	struct seg_opts o;
+
+	if ((p->tcp.flags & (S | A)) != (S | A) || tcp_find(H.tcp, &t) != NULL)
+		return;
+	must(seg_parse(p->data + p->tcp.opt_off, p->tcp.opt_len, &o));
+	last_cookie.sport = p->tcp.sport;
+	last_cookie.dport = p->tcp.dport;
+	last_cookie.seq = p->tcp.seq;
+	last_cookie.ack = p->tcp.ack;
+	last_cookie.ts_val = o.ts_val;
+	last_cookie.stamped = (o.has & SEG_HAS_TS) != 0;
+	last_cookie.peer = p->dst;
+}
+
 static void drain(void)
 {
 	struct pkt *p;
 
 	while ((p = host_sent(&H)) != NULL) {
+		note_cookie(p);
 		holds_sent(p);
 		nic_free(p);
 	}
@@ -407,6 +452,9 @@ static void tweak(struct tcp_conf *c)
 	c->sack = rnd(2) != 0;
 	c->window_scaling = rnd(2) != 0;
 	c->congestion = (uint8_t)rnd(2);
+	c->ecn = (uint8_t)rnd(3);
+	c->mtu_probing = (uint8_t)rnd(3);
+	c->max_orphans = rnd(4) != 0 ? 1000 : rnd(4);
 	c->syn_queue = 1 + rnd(8);
 	c->max_conns = 8 + rnd(40);
 	if (rnd(2) != 0)
@@ -417,10 +465,12 @@ static void tweak(struct tcp_conf *c)
 
 static void round_(void)
 {
-	uint32_t hoard[600], hoards = 0;
+	static uint32_t hoard[HOST_SEGS * BYTES_SEG_CHUNKS];
+	uint32_t hoards = 0, most;
 
 	host_start(&H, 1, tweak);
 	holds_begin(&H);
+	memset(&last_cookie, 0, sizeof(last_cookie));
 	H.tcp->hooks.note = on_note;
 	H.tcp->hooks.state = on_state;
 	H.tcp->hooks.let_go = on_let_go;
@@ -436,16 +486,19 @@ static void round_(void)
 			H.now_us += rnd(8) == 0 ? rnd(400000000) : rnd(300000);
 			break;
 		case 1:
-			if (rnd(8) == 0)
+			if (rnd(4) == 0)
 				icmp();
+			else
+				cookie();
 			break;
 		case 2:
 			H.net.no_buffer = rnd(6) == 0;
 			H.net.no_route = rnd(30) == 0;
 			break;
 		case 3:
+			most = rnd(2) != 0 ? 600 : HOST_SEGS * BYTES_SEG_CHUNKS;
 			if (rnd(10) == 0)
-				while (hoards < 600 && (hoard[hoards] = bytes_alloc(&H.owner.rx)) != BYTES_NONE)
+				while (hoards < most && (hoard[hoards] = bytes_alloc(&H.owner.rx)) != BYTES_NONE)
 					hoards++;
 			else
 				while (hoards > 0)
