@@ -9,7 +9,7 @@ libshm_la_SOURCES = \
 	shm/region.c shm/region.h shm/region_selftest.c \
 	shm/mon.h shm/mon_copy.h shm/mon_read.c shm/mon_read.h shm/proto.h shm/ring.h shm/rss.h shm/stat.h
 
-EXTRA_DIST += doc/shm-layout.md
+dist_doc_DATA += doc/shm-layout.md
 
 check_PROGRAMS += tests/unit/test_bytes tests/unit/test_ctl tests/unit/test_region tests/unit/test_ring \
 	tests/unit/ring_stress

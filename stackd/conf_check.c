@@ -158,6 +158,22 @@ static void check_addresses(const struct check *k, unsigned i)
 	check_gateway(k, i, &p->gateway[1]);
 }
 
+/* DPDK knows a device by what stands before its options. */
+static void check_device(const struct check *k, unsigned i)
+{
+	const struct conf_port *p = &k->c->port[i], *other = k->c->port;
+	int len = (int)strcspn(p->device, ",");
+
+	for (; len > 0 && p->mode != CONF_REPLAY && other < p; other++) {
+		if (other->mode == CONF_REPLAY || (int)strcspn(other->device, ",") != len ||
+		    strncmp(other->device, p->device, (size_t)len) != 0)
+			continue;
+		SAY_AT(k, "ports", i, ".device", "%.*s is the device of port \"%s\" already%s", len, p->device, other->name,
+		       strncmp(p->device, "net_", 4) == 0 ? "; those of a kind are numbered: net_tap0, net_tap1" : "");
+		return;
+	}
+}
+
 static void check_ports(const struct check *k)
 {
 	struct conf *c = k->c;
@@ -171,6 +187,7 @@ static void check_ports(const struct check *k)
 			SAY_AT(k, "ports", i, ".name", "another port is called \"%s\", too", c->port[i].name);
 		f->on = f->loss > 0 || f->reorder > 0 || f->duplicate > 0 || f->corrupt > 0 || f->delay_us > 0 ||
 		        f->jitter_us > 0 || f->rate_mbit > 0;
+		check_device(k, i);
 		check_mode(k, i);
 		check_addresses(k, i);
 	}

@@ -94,6 +94,10 @@ static int check_iface(const char *device)
 	const char *value = find_key(device, "iface");
 	char iface[IF_NAMESIZE];
 
+	if (!value && if_nametoindex(device)) {
+		log_err("nic", "%s is an interface of the kernel; its device is \"net_af_packet0,iface=%s\"", device, device);
+		return -ENODEV;
+	}
 	if (!value || is_kind(device, "net_tap") || is_kind(device, "net_vhost") || is_kind(device, "net_tun"))
 		return 0;
 	snprintf(iface, sizeof(iface), "%.*s", (int)strcspn(value, ","), value);

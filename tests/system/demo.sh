@@ -50,9 +50,12 @@ demo_monitor_script()
 		uid=\$1 program=\$2
 		shift 2
 		case \$program in
-		*/*) install -m 755 -- "\$program" $T/bin/ || exit ;; # that user may not look where it lies
+		*/*)
+			[ -f "\$program" ] && [ -x "\$program" ] || { echo "\$0: \$program is no program" >&2; exit 2; }
+			install -m 755 -- "\$program" $T/bin/ || exit ;; # that user may not look where it lies
 		esac
 		program=\${program##*/}
+		[ -x "$T/bin/\$program" ] || { echo "\$0: there is no example \$program; your own is ./\$program" >&2; exit 2; }
 		exec ip netns exec $NSA setpriv --reuid="\$uid" --regid="\$uid" --clear-groups --no-new-privs env \\
 			LD_LIBRARY_PATH=$T/lib STACKD_SOCKET=$T/stackd.sock "$T/bin/\$program" "\$@"
 	END

@@ -382,6 +382,11 @@ START_TEST(test_same_name_twice)
 	                           "{ name = \"p\"; device = \"b\"; address = \"10.9.0.1/24\"; } );\n"),
 	                 -1);
 	ck_assert_str_eq(errors, "FILE:2: ports.[1].name: another port is called \"p\", too\n");
+	ck_assert_int_eq(read_text("ports = ( { name = \"a\"; device = \"net_tap0,iface=x\"; mode = \"tap\"; },\n"
+	                           "{ name = \"b\"; device = \"net_tap0,iface=y\"; mode = \"tap\"; } );\n"),
+	                 -1);
+	ck_assert_str_eq(errors, "FILE:2: ports.[1].device: net_tap0 is the device of port \"a\" already; those of a kind are numbered: "
+	                         "net_tap0, net_tap1\n");
 }
 END_TEST
 
@@ -390,7 +395,7 @@ START_TEST(test_too_many_ports)
 	char text[4096] = "ports = (";
 
 	for (int i = 0; i <= NET_PORTS_MAX; i++)
-		sprintf(text + strlen(text), "%s{ name = \"p%d\"; device = \"d\"; address = \"10.%d.0.1/24\"; }", i > 0 ? "," : "", i, i);
+		sprintf(text + strlen(text), "%s{ name = \"p%d\"; device = \"d%d\"; address = \"10.%d.0.1/24\"; }", i > 0 ? "," : "", i, i, i);
 	strcat(text, ");\n");
 	ck_assert_int_eq(read_text(text), -1);
 	ck_assert_str_eq(errors, "FILE:1: ports: more than 16 of them\n");

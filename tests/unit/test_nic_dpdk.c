@@ -323,6 +323,7 @@ START_TEST(device_strings_are_completed)
 	memset(longer, 'x', sizeof(longer));
 	longer[399] = '\0';
 	ck_assert_int_eq(devargs_complete(out, longer, 1, 1500), -ENAMETOOLONG);
+	ck_assert_int_eq(devargs_complete(out, "lo", 1, 1500), -ENODEV); /* what newcomers write */
 }
 END_TEST
 
