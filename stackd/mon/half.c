@@ -103,7 +103,8 @@ static void advance(struct mon_half *h, struct mon_did *did)
 	reach_fin(h, did);
 }
 
-/* T5: a hole is skipped when all of it is acknowledged and something behind it is there; at the end in any case. */
+/* T5: a hole is skipped with an acknowledgement of it and of some of what is behind it, if that is there; at the end in any case.  What
+ * fills it may have been overtaken by what is behind, and by an acknowledgement. */
 static void skip(struct mon_half *h, bool at_end, struct mon_did *did)
 {
 	while ((int64_t)h->next < end_of(h) && (h->flags & HALF_RCV_FIN) == 0) {
@@ -112,7 +113,7 @@ static void skip(struct mon_half *h, bool at_end, struct mon_did *did)
 		(void)reasm_hole(&h->seen, h->next, &to);
 		if (to == UINT64_MAX)
 			to = h->fin_off; /* nothing but the FIN is behind it */
-		if (!at_end && ((h->flags & HALF_ACKED) == 0 || h->acked < to))
+		if (!at_end && ((h->flags & HALF_ACKED) == 0 || h->acked <= to))
 			return;
 		h->missed += to - h->next;
 		h->next = to;
@@ -535,7 +536,6 @@ static void arrive_text(struct mon_half *rcv, const struct mon_seg *s, struct mo
 		rcv->fin_off = (uint64_t)fin_at;
 	}
 	advance(rcv, did);
-	skip(rcv, false, did);
 }
 
 bool mon_half_taken(struct mon_half *h, uint64_t at, uint32_t len, bool fin, struct mon_did *did)

@@ -64,9 +64,10 @@ TEXT
      order of arrival, without counting as anything more.
  T4  The first FIN is accepted if no octet behind it has been stored; it ends the stream: text behind it does not count.  Another
      FIN elsewhere does not count.  A FIN counts as seen even while octets before it are missing.
- T5  A hole is octets that were never seen with some octet stored, or the FIN, behind it.  It is skipped for good, in the
-     packet where Y has acknowledged all of it *and* something behind it is there; at the end of the flow all holes are.  missed counts
-     the octets skipped.  Octets that come after having been skipped do not count.
+ T5  A hole is octets that were never seen with some octet stored, or the FIN, behind it.  It is skipped for good in a packet with
+     which Y acknowledges all of it and some of what is behind it, if that is there; at the end of the flow all holes are.  (A
+     packet that fills it may have been overtaken by those behind it, and by an acknowledgement.)  missed counts the octets skipped.
+     Octets that come after having been skipped do not count.
  T6  At the end of the flow, octets that Y acknowledged behind the last one seen are missed too, less one if no FIN was
      accepted (the last may have been a FIN, so it is not certain; after a FIN there are none).  A direction of which no packet was
      seen has no stream and missed nothing.
@@ -165,7 +166,6 @@ class Stream:
             self.fin, new = fin_at, True
         self.ooo += new and at > self.next
         self.advance()
-        self.skip()
         return again
 
     def set_aside(self, at, text, fin_at):
@@ -213,7 +213,7 @@ class Stream:
         """T5."""
         while self.next < self.end:
             hole_end = self.islands[0][0] if self.islands else self.fin
-            if not at_end and (self.ack is None or self.ack < hole_end):
+            if not at_end and (self.ack is None or self.ack <= hole_end):
                 return
             self.missed += hole_end - self.next
             self.next = hole_end

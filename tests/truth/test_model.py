@@ -308,11 +308,14 @@ class Text(Case):
         ack, late, more = seg(S, 'A', 901, 103), seg(C, 'PA', 101, 901, b'ab'), seg(C, 'PA', 105, 901, b'ef')
         self.direction(one(*start)['c2s'], b'cd', missed=2, ooo=1)
         self.direction(one(*start, late)['c2s'], b'abcd', ooo=1)
-        self.direction(one(*start, ack, late, more)['c2s'], b'cdef', missed=2, ooo=1, rexmit=1)
+        self.direction(one(*start, ack, late, more)['c2s'], b'abcdef', ooo=1)
+        self.direction(one(*start, seg(S, 'A', 901, 104), late, more)['c2s'], b'cdef', missed=2, ooo=1, rexmit=1)
         self.direction(one(*start, seg(S, 'A', 901, 102), late)['c2s'], b'abcd', ooo=1)
         # acknowledged before anything behind it has come: not yet a hole
         self.direction(one(*HANDSHAKE, seg(S, 'A', 901, 105), late, start[-1])['c2s'], b'abcd')
-        self.direction(one(*HANDSHAKE, seg(S, 'A', 901, 105), start[-1], late)['c2s'], b'cd', missed=2, ooo=1, rexmit=1)
+        both = seg(S, 'A', 901, 105)
+        self.direction(one(*HANDSHAKE, both, start[-1], late)['c2s'], b'abcd', ooo=1)
+        self.direction(one(*HANDSHAKE, both, start[-1], both, late)['c2s'], b'cd', missed=2, ooo=1, rexmit=1)
 
     def test_t6_tail(self):
         text = seg(C, 'PA', 101, 901, b'ab')

@@ -61,7 +61,10 @@ def expect_end(sock):
 # --- the server: the first four octets of a connection say which plan it is ---
 
 def serve(sock):
-    head = receive(sock, 4)
+    try:
+        head = receive(sock, 4)
+    except ConnectionResetError: # the client that aborts may do so before the wire has let anything through
+        head = b''
     if len(head) == 4:
         number = struct.unpack('!I', head)[0]
         _, up, down, special = PLANS[number % 1000]

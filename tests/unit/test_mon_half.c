@@ -563,6 +563,9 @@ START_TEST(hole_acknowledged_before_we_see_what_is_behind)
 	stream(S, 0, 0);
 	seg(C, "PA", 121, 501, 5);
 	stores(20, 0, 5);
+	seg(S, "A", 501, 121, 0); /* of the hole alone: what fills it may still come */
+	stream(S, 0, 0);
+	seg(S, "A", 501, 126, 0);
 	stream(S, 25, 20);
 }
 END_TEST
