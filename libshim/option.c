@@ -17,6 +17,9 @@
 enum {
 	SOL_MON = 0xfffe, /* SOL_MONSOCKET of mos_api.h */
 	LINGER_MAX_S = 32767,
+	LINGER2_MAX_S = 120,
+	MAXSEG_MIN = 88,
+	RTO_MAX_S = 120,
 };
 
 /* Integer options of the engine. */
@@ -33,7 +36,11 @@ static const struct int_opt {
 	{ IPPROTO_TCP, TCP_KEEPIDLE, OPT_KEEPIDLE, 1, 32767, 7200 },
 	{ IPPROTO_TCP, TCP_KEEPINTVL, OPT_KEEPINTVL, 1, 32767, 75 },
 	{ IPPROTO_TCP, TCP_KEEPCNT, OPT_KEEPCNT, 1, 127, 9 },
-	{ IPPROTO_TCP, TCP_MAXSEG, OPT_MAXSEG, 88, 32767, 536 },
+	{ IPPROTO_TCP, TCP_MAXSEG, OPT_MAXSEG, 0, 32767, 536 },
+	{ IPPROTO_TCP, TCP_LINGER2, OPT_LINGER2, INT32_MIN, INT32_MAX, 60 },
+	{ IPPROTO_TCP, TCP_SYNCNT, OPT_SYNCNT, 1, 127, 6 },
+	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, OPT_DEFER_ACCEPT, INT32_MIN, INT32_MAX, 0 },
+	{ IPPROTO_TCP, TCP_WINDOW_CLAMP, OPT_WINDOW_CLAMP, 0, INT32_MAX, 0 },
 	{ IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_USER_TIMEOUT, 0, INT32_MAX, 0 },
 	{ IPPROTO_TCP, TCP_QUICKACK, OPT_QUICKACK, 0, 1, 0 },
 	{ IPPROTO_IP, IP_TOS, OPT_TOS, 0, 255, 0 },
@@ -52,6 +59,8 @@ static int do_set(struct shim_ctx *c, int fd, int level, int name, const void *v
 static int set_congestion(struct shim_ctx *c, struct shim_stream *st, const char *name, socklen_t len);
 static int set_linger(struct shim_stream *st, const void *val, socklen_t len);
 static int set_v6only(struct shim_stream *st, const void *val, socklen_t len);
+static bool allowed(const struct shim_stream *st, enum sock_opt o, int *v);
+static int defer_round(int s);
 static int set_opt(struct shim_ctx *c, struct shim_stream *st, enum sock_opt o, uint32_t value);
 static const struct int_opt *find(int level, int name);
 static struct shim_opts *opts_of(struct shim_stream *st);
@@ -227,7 +236,40 @@ static int do_set(struct shim_ctx *c, int fd, int level, int name, const void *v
 	}
 	if (o->max == 1)
 		v = v != 0;
-	return v < o->min || v > o->max ? -EINVAL : set_opt(c, st, o->opt, (uint32_t)v);
+	if (v < o->min || v > o->max || !allowed(st, o->opt, &v))
+		return -EINVAL;
+	return set_opt(c, st, o->opt, (uint32_t)v);
+}
+
+/* What tcp(7) says beyond a range; *v becomes what getsockopt will tell. */
+static bool allowed(const struct shim_stream *st, enum sock_opt o, int *v)
+{
+	switch (o) {
+	case OPT_MAXSEG:
+		return *v == 0 || *v >= MAXSEG_MIN;
+	case OPT_WINDOW_CLAMP:
+		return *v != 0 || st->s.state == ST_FRESH;
+	case OPT_LINGER2:
+		*v = *v < 0 ? -1 : *v > LINGER2_MAX_S ? LINGER2_MAX_S : *v;
+		return true;
+	case OPT_DEFER_ACCEPT:
+		*v = defer_round(*v);
+		return true;
+	default:
+		return true;
+	}
+}
+
+/* As Linux has it: the time that so many SYN-ACKs take, which double their distance up to two minutes. */
+static int defer_round(int s)
+{
+	int sum = s > 0, gap = 1;
+
+	for (int n = 1; sum < s && n < UINT8_MAX; n++) {
+		gap = gap * 2 < RTO_MAX_S ? gap * 2 : RTO_MAX_S;
+		sum += gap;
+	}
+	return sum;
 }
 
 static int set_congestion(struct shim_ctx *c, struct shim_stream *st, const char *name, socklen_t len)
@@ -283,7 +325,7 @@ static int set_opt(struct shim_ctx *c, struct shim_stream *st, enum sock_opt o, 
 	opts->dirty |= 1u << o;
 	if (st->s.state == ST_OPEN || st->s.state == ST_CONNECTING)
 		lane_settle(c, st);
-	return 0;
+	return st->s.state == ST_LISTENING ? sock_listen(c, st, st->backlog) : 0;
 }
 
 static struct shim_opts *opts_of(struct shim_stream *st)

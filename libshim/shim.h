@@ -147,7 +147,7 @@ struct shim_stream {
 		};
 		struct { /* a listener */
 			struct shim_stream *first, *last;
-			uint32_t waiting;
+			uint32_t waiting, backlog;
 		};
 	};
 };
@@ -335,6 +335,8 @@ int fds_add(struct shim_ctx *c, struct shim_sock *s);
 void fds_remove(struct shim_ctx *c, struct shim_sock *s);
 /* What an id names; NULL: nothing. */
 struct shim_sock *fds_get(const struct shim_ctx *c, int fd);
+/* Tell stackd of a listener, or of its options and backlog when they have changed.  0 or -errno. */
+int sock_listen(struct shim_ctx *c, struct shim_stream *st, uint32_t backlog);
 /* The stream, or NULL and -EBADF or -ENOTSOCK in *err. */
 struct shim_stream *fds_stream(const struct shim_ctx *c, int fd, int *err);
 /* Is fd still what it was? */

@@ -303,19 +303,18 @@ static int do_listen(struct shim_ctx *c, int fd, int backlog)
 {
 	int err = 0;
 	struct shim_stream *st = fds_stream(c, fd, &err);
-	struct ctl_listen l;
 
 	if (st == NULL)
 		return err;
+	backlog = backlog > 0 ? backlog : 1;
 	if (st->s.state == ST_LISTENING)
-		return 0;
+		return sock_listen(c, st, (uint32_t)backlog);
 	if (st->s.state != ST_FRESH || (st->s.flags & F_BOUND) == 0)
 		return -EINVAL;
 	err = sock_reserve(c, st);
 	if (err != 0)
 		return err;
-	l = (struct ctl_listen){ .cookie = st->s.cookie, .backlog = backlog > 0 ? (uint32_t)backlog : 1 };
-	err = ctl_call(c, CTL_LISTEN, &l, sizeof(l), NULL);
+	err = sock_listen(c, st, (uint32_t)backlog);
 	if (err != 0)
 		return err;
 	st->s.flags |= F_LISTENER;
@@ -323,6 +322,21 @@ static int do_listen(struct shim_ctx *c, int fd, int backlog)
 	st->waiting = 0;
 	stream_move(c, st, ST_LISTENING);
 	return 0;
+}
+
+int sock_listen(struct shim_ctx *c, struct shim_stream *st, uint32_t backlog)
+{
+	struct ctl_listen l = { .cookie = st->s.cookie, .backlog = backlog };
+	int err;
+
+	if (st->opts != NULL) {
+		l.set = st->opts->set;
+		memcpy(l.opt, st->opts->value, sizeof(st->opts->value));
+	}
+	err = ctl_call(c, CTL_LISTEN, &l, sizeof(l), NULL);
+	if (err == 0)
+		st->backlog = backlog;
+	return err;
 }
 
 void listener_queue(struct shim_stream *l, struct shim_stream *st)

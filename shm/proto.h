@@ -28,6 +28,7 @@ enum {
 	SHM_RETA_SIZE = 128,   /* entries of the steering table */
 	SHM_RSS_KEY_SIZE = 40, /* bytes of the Toeplitz key */
 	SHM_ADDRS_MAX = 16,    /* local addresses told to a client */
+	SHM_OPTS_MAX = 32,     /* room for enum sock_opt */
 };
 
 /* An IP address.  IPv4 is stored v4-mapped (RFC 4291, 2.5.5.2), so that one comparison serves both families.  A link-local address of
@@ -134,9 +135,12 @@ enum bind_flags {
 	BIND_V6ONLY = 2, /* :: is of IPv6 alone */
 };
 
+/* May come again, when the backlog or the options change. */
 struct ctl_listen {
 	uint32_t cookie; /* of an earlier CTL_BIND */
 	uint32_t backlog;
+	uint32_t set;                /* which options, as bits 1 << enum sock_opt: connections to it have them from their SYN-ACK on */
+	uint32_t opt[SHM_OPTS_MAX];  /* by enum sock_opt */
 };
 
 struct ctl_sock {
@@ -333,8 +337,14 @@ enum sock_opt {
 	OPT_QUICKACK,
 	OPT_TOS,
 	OPT_TTL,
+	OPT_LINGER2,      /* s; negative: no FIN-WAIT-2 */
+	OPT_SYNCNT,
+	OPT_DEFER_ACCEPT, /* s; of listeners */
+	OPT_WINDOW_CLAMP, /* bytes */
 	OPT_MAX
 };
+
+static_assert((int)OPT_MAX <= (int)SHM_OPTS_MAX, "options of a listener are bits of a word");
 
 enum cc_name { CC_CUBIC, CC_RENO, CC_MAX };
 

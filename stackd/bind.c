@@ -110,8 +110,10 @@ void client_listen(struct client *c, const struct ctl_msg *m)
 	struct client_port *p = port_find(c, m->listen.cookie);
 	int err = is_endpoint(c) ? EINVAL : EACCES;
 
-	if (p != NULL)
+	if (p != NULL) {
+		listen_options(p->listener, m->listen.set, m->listen.opt);
 		err = -listen_start(c->ctl->listeners, p->listener, m->listen.backlog);
+	}
 	client_reply(c, m->head.id, err, 0);
 }
 

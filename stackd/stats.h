@@ -99,6 +99,7 @@
 	X(TCP_SYN_COOKIE_IN, "tcp.cookies_ok", "connections made from a cookie") \
 	X(TCP_SYN_COOKIE_BAD, "tcp.cookies_bad", "acknowledgements that were no cookie of ours") \
 	X(TCP_ACCEPT_FULL, "tcp.accept_overflow", "handshakes held back because the accept queue is full") \
+	X(TCP_DEFERRED, "tcp.deferred", "handshakes that wait for data (TCP_DEFER_ACCEPT)") \
 	X(TCP_CHALLENGE, "tcp.challenge_acks", "challenge ACKs sent") \
 	X(TCP_CHALLENGE_LIMIT, "tcp.challenge_limited", "challenge ACKs not sent because of the rate limit") \
 	X(TCP_PAWS, "tcp.paws_drop", "segments with an old timestamp") \

@@ -13,7 +13,6 @@ static int open_tuple(struct tcp *tcp, const struct tcp_open *o, struct tuple *t
 static bool chunks_mapped(const struct tcp_owner *owner, const uint32_t *chunk, unsigned n);
 static void close_now(struct tcp *tcp, struct tcp_conn *c, int32_t linger_s);
 static bool orphan(struct tcp *tcp, struct tcp_conn *c);
-static uint32_t clamp(uint64_t v, uint32_t lo, uint32_t hi);
 
 int tcp_open(struct tcp *tcp, struct tcp_owner *owner, const struct tcp_open *o, uint64_t now_us, struct tcp_conn **conn)
 {
@@ -259,86 +258,6 @@ unsigned tcp_listener_gone(struct tcp *tcp, struct listener *l, unsigned budget)
 		conn_mark(tcp, c, 0);
 	}
 	return done;
-}
-
-int tcp_setopt(struct tcp *tcp, struct tcp_conn *c, uint32_t name, uint64_t value)
-{
-	static const uint32_t flag[OPT_MAX] = {
-		[OPT_NODELAY] = CONN_NODELAY,
-		[OPT_CORK] = CONN_CORK,
-		[OPT_KEEPALIVE] = CONN_KEEPALIVE,
-		[OPT_QUICKACK] = CONN_QUICKACK,
-	};
-
-	if (name == OPT_NONE || name >= OPT_MAX)
-		return -ENOPROTOOPT;
-	if (flag[name] != 0) {
-		c->flags = value != 0 ? c->flags | flag[name] : c->flags & ~flag[name];
-		if (name == OPT_NODELAY || name == OPT_CORK)
-			conn_mark(tcp, c, TODO_SEND);
-		if (name == OPT_KEEPALIVE && value != 0)
-			timer_keepalive(tcp, c);
-		return 0;
-	}
-	switch (name) {
-	case OPT_KEEPIDLE:
-	case OPT_KEEPINTVL:
-		if (value < 1 || value > 32767)
-			return -EINVAL;
-		*(name == OPT_KEEPIDLE ? &c->keepidle_s : &c->keepintvl_s) = (uint32_t)value;
-		if ((c->flags & CONN_KEEPALIVE) != 0)
-			timer_keepalive(tcp, c);
-		return 0;
-	case OPT_KEEPCNT:
-		if (value < 1 || value > 127)
-			return -EINVAL;
-		c->keepcnt = (uint8_t)value;
-		return 0;
-	case OPT_MAXSEG:
-		if (value != 0 && (value < 88 || value > 32767))
-			return -EINVAL;
-		c->mss_max = (uint16_t)value;
-		if (tcp->conf.max_mss != 0 && (value == 0 || value > tcp->conf.max_mss))
-			c->mss_max = tcp->conf.max_mss;
-		conn_set_mss(c);
-		return 0;
-	case OPT_CONGESTION:
-		if (value >= CC_MAX)
-			return -EINVAL;
-		cc_select(&c->cc, (uint8_t)value);
-		return 0;
-	case OPT_RCVBUF:
-		c->rcvbuf = clamp(value, 2048, tcp->conf.rcvbuf_max);
-		c->flags |= CONN_RCVBUF;
-		return 0;
-	case OPT_SNDBUF:
-		c->sndbuf = clamp(value, 2048, tcp->conf.sndbuf_max);
-		c->flags |= CONN_SNDBUF;
-		c->note |= TCP_NOTE_STATE;
-		conn_mark(tcp, c, TODO_NOTE);
-		return 0;
-	case OPT_USER_TIMEOUT:
-		if (value > INT32_MAX)
-			return -EINVAL;
-		c->user_timeout_ms = (uint32_t)value;
-		return 0;
-	case OPT_TOS:
-		if (value > UINT8_MAX)
-			return -EINVAL;
-		c->tos = (uint8_t)value & 0xfc; /* the ECN bits are TCP's */
-		return 0;
-	case OPT_TTL:
-		if (value < 1 || value > UINT8_MAX)
-			return -EINVAL;
-		c->ttl = (uint8_t)value;
-		return 0;
-	}
-	return -ENOPROTOOPT;
-}
-
-static uint32_t clamp(uint64_t v, uint32_t lo, uint32_t hi)
-{
-	return v < lo ? lo : v > hi ? hi : (uint32_t)v;
 }
 
 void tcp_view(struct tcp *tcp, struct tcp_conn *c, struct tcp_view *v)

@@ -59,6 +59,7 @@ enum conn_flags {
 	CONN_RELEASED = 0x1000000, /* the owner has let go of it */
 	CONN_ORPHAN = 0x40000000,  /* ... and what it queued is on its way yet: counted in struct tcp */
 	CONN_HELD_BACK = 0x20000000, /* in SYN-RECEIVED: the peer's ACK has come, the accept queue had no room */
+	CONN_DEFERRED = 0x10000000,  /* in SYN-RECEIVED: the peer's ACK has come, data has not (OPT_DEFER_ACCEPT) */
 };
 
 /* RFC 3168 */
@@ -175,11 +176,14 @@ struct tcp_conn {
 	/* options of the owner */
 	uint32_t user_timeout_ms;
 	uint32_t keepidle_s, keepintvl_s;
-	uint8_t keepcnt;
+	uint32_t wnd_clamp; /* bound of the window; 0: none */
+	uint8_t keepcnt, syncnt; /* 0: as configured */
 	uint8_t ttl, tos;
+	int16_t linger2_s;   /* 0: as configured; negative: none */
+	uint16_t defer_s;    /* passive opens wait so long for data */
 	int16_t err;      /* errno, 0: none */
 	int16_t soft_err; /* from ICMP; becomes err when the connection times out */
 };
-static_assert(sizeof(struct tcp_conn) <= 640, "a million of them must fit in 1.5 GiB");
+static_assert(sizeof(struct tcp_conn) <= 704, "a million of them must fit in 1.5 GiB");
 
 #endif

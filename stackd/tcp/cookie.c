@@ -22,7 +22,7 @@ static unsigned mss_index(uint16_t mss);
 static bool check(const struct tcp *tcp, const struct seg_in *s, const struct tuple *t, uint16_t *mss);
 static void recall_options(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, uint16_t mss);
 
-void cookie_send(struct tcp *tcp, const struct seg_in *s, const struct tuple *t)
+void cookie_send(struct tcp *tcp, const struct seg_in *s, const struct tuple *t, const struct listener *l)
 {
 	struct tcp_conn c = { .peer = t->peer }; /* only to say what we would offer */
 	struct seg_out *out = reply_to(tcp, s);
@@ -40,6 +40,7 @@ void cookie_send(struct tcp *tcp, const struct seg_in *s, const struct tuple *t)
 	out->ack = s->seq + 1;
 	out->flags = SEG_SYN | SEG_ACK;
 	out->wnd = tcp->conf.rcvbuf_initial > UINT16_MAX ? UINT16_MAX : (uint16_t)tcp->conf.rcvbuf_initial;
+	option_inherit_headers(tcp, l, &c.mss_max, out);
 	c.ts_recent = s->opts.ts_val;
 	c.state = TCP_SYN_RCVD;
 	open_take_options(tcp, &c, &s->opts);

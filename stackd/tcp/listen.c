@@ -111,6 +111,15 @@ int listen_start(struct listen_table *t, struct listener *l, uint32_t backlog)
 	return 0;
 }
 
+void listen_options(struct listener *l, uint32_t set, const uint32_t *value)
+{
+	set &= (1u << OPT_MAX) - 2;
+	for (unsigned i = 0; i < OPT_MAX; i++)
+		if ((set >> i & 1) != 0)
+			__atomic_store_n(&l->opt[i], value[i], __ATOMIC_RELAXED);
+	__atomic_store_n(&l->opt_set, set, __ATOMIC_RELEASE); /* pairs with option_inherit() */
+}
+
 void listen_remove(struct listen_table *t, struct listener *l)
 {
 	struct port *old = t->port[l->port], *next = NULL;

@@ -38,6 +38,8 @@ struct listener {
 	uid_t uid;
 	unsigned home;    /* preferred engine */
 	uint32_t backlog; /* 0: bound only */
+	uint32_t opt_set; /* bits of enum sock_opt; with opt[] changed while engines read */
+	uint32_t opt[SHM_OPTS_MAX];
 	void *user;       /* the control thread's own */
 	struct listen_lane lane[]; /* one per engine */
 };
@@ -63,6 +65,9 @@ struct listener *listen_bind(struct listen_table *t, const struct listen_who *wh
 
 /* Start listening.  0, -EADDRINUSE (this context listens there already), -ENOMEM.  Backlog is at least 1. */
 int listen_start(struct listen_table *t, struct listener *l, uint32_t backlog);
+
+/* What connections to it begin with; bits beyond enum sock_opt are ignored.  Before or after listen_start. */
+void listen_options(struct listener *l, uint32_t set, const uint32_t *value);
 
 /* Remove it from the table.  Engines may hold it until a grace period has passed: the caller waits for one (and has the
  * engines drop its half-open connections, tcp_listener_gone), then calls listen_free. */

@@ -7,6 +7,7 @@
 #include "stackd/tcp/priv.h"
 
 static void listen_syn(struct tcp *tcp, struct listener *l, const struct seg_in *s, const struct tuple *t);
+static bool deferred(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static void syn_sent_ack(struct tcp *tcp, struct tcp_conn *c, struct seg_in *s);
 static void syn_sent_both(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 
@@ -67,7 +68,7 @@ static void listen_syn(struct tcp *tcp, struct listener *l, const struct seg_in 
 	}
 	if (lane->syns >= tcp->conf.syn_queue || lane->syns > lane->owner->conns_max / 4) { /* a flood must leave room */
 		if (tcp->conf.syn_cookies)
-			cookie_send(tcp, s, t);
+			cookie_send(tcp, s, t, l);
 		else
 			COUNT(tcp->stats, TCP_SYN_DROP);
 		return;
@@ -98,6 +99,7 @@ void open_passive(struct tcp *tcp, struct listener *l, const struct seg_in *s, c
 	TAILQ_INSERT_TAIL(&tcp->young, c, life);
 	c->mtu = mtu < MTU_MIN ? MTU_MIN : mtu;
 	c->cc.name = tcp->conf.congestion;
+	option_inherit(tcp, c, l);
 	c->irs = s->seq;
 	c->rcv_nxt = s->seq + 1;
 	c->rcv_adv = c->rcv_nxt;
@@ -179,6 +181,8 @@ bool open_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 		reply_rst(tcp, s);
 		return false;
 	}
+	if (deferred(tcp, c, s))
+		return false;
 	if (c->listener != NULL) {
 		lane = &c->listener->lane[tcp->engine];
 		if (lane->waiting >= c->listener->backlog) { /* our SYN-ACK will bring the ACK again */
@@ -198,6 +202,19 @@ bool open_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 	c->snd_wl1 = s->seq;
 	c->snd_wl2 = s->ack;
 	conn_established(tcp, c);
+	return true;
+}
+
+/* TCP_DEFER_ACCEPT: the program wants to hear of it when there is something to read, or when it has taken too long. */
+static bool deferred(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
+{
+	if (c->defer_s == 0 || c->listener == NULL || s->len > 0 || (s->flags & SEG_FIN) != 0 ||
+	    tcp->now_us >= conn_defer_us(c))
+		return false;
+	if ((c->flags & CONN_DEFERRED) == 0)
+		COUNT(tcp->stats, TCP_DEFERRED);
+	c->flags |= CONN_DEFERRED;
+	timer_set(tcp, c, T_REXMIT, conn_defer_us(c)); /* then the SYN-ACK brings the ACK again */
 	return true;
 }
 

@@ -6,6 +6,7 @@
  *   conn.c    a connection's life: made, moved from state to state, ended, let go
  *   calls.c   the owner's calls
  *   in.c      segments to connections; ack.c what an acknowledgement changes; text.c payload and FIN
+ *   option.c  options of connections and listeners
  *   open.c    LISTEN, SYN-SENT, SYN-RECEIVED; cookie.c SYN cookies; port.c source ports
  *   out.c     marked connections into segments; reply.c segments without a connection
  *   timer.c   what is due
@@ -111,6 +112,12 @@ static inline bool conn_synchronized(const struct tcp_conn *c)
 	return c->state >= TCP_ESTABLISHED;
 }
 
+/* When a passive open waits for data no longer. */
+static inline uint64_t conn_defer_us(const struct tcp_conn *c)
+{
+	return c->born_us + c->defer_s * UINT64_C(1000000);
+}
+
 /* May new payload still be accepted?  RFC 9293 3.10.7.4, seventh. */
 static inline bool conn_takes_text(const struct tcp_conn *c)
 {
@@ -165,7 +172,7 @@ void open_syn_options(struct tcp *tcp, const struct tcp_conn *c, struct seg_opts
 struct listener *open_listener(struct tcp *tcp, const struct tuple *t);
 
 /* cookie.c */
-void cookie_send(struct tcp *tcp, const struct seg_in *s, const struct tuple *t);
+void cookie_send(struct tcp *tcp, const struct seg_in *s, const struct tuple *t, const struct listener *l);
 bool cookie_recent(const struct tcp *tcp);
 struct tcp_conn *cookie_take(struct tcp *tcp, const struct seg_in *s, const struct tuple *t, struct listener *l);
 
@@ -239,6 +246,10 @@ uint32_t window_chunks(const struct tcp *tcp); /* bound of the chunks one stream
 
 /* out.c */
 void out_conn(struct tcp *tcp, struct tcp_conn *c);
+
+/* option.c */
+void option_inherit(struct tcp *tcp, struct tcp_conn *c, const struct listener *l);
+void option_inherit_headers(struct tcp *tcp, const struct listener *l, uint16_t *mss_max, struct seg_out *out);
 
 /* path.c */
 void path_open(struct tcp *tcp, struct tcp_conn *c);

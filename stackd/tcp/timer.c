@@ -141,12 +141,13 @@ static void due_rexmit(struct tcp *tcp, struct tcp_conn *c)
 
 static void due_syn(struct tcp *tcp, struct tcp_conn *c)
 {
-	uint32_t limit = c->state == TCP_SYN_SENT ? tcp->conf.syn_retries : tcp->conf.syn_ack_retries;
+	uint32_t conf = c->state == TCP_SYN_SENT ? tcp->conf.syn_retries : tcp->conf.syn_ack_retries;
+	uint32_t limit = c->syncnt != 0 ? c->syncnt : conf;
 	uint64_t user_us = c->user_timeout_ms * UINT64_C(1000);
 
 	if (c->rexmits >= limit || (user_us != 0 && tcp->now_us - c->progress_us >= user_us)) {
 		COUNT(tcp->stats, TCP_TIMEOUTS);
-		if ((c->flags & CONN_HELD_BACK) != 0) /* its peer believes that the connection is there */
+		if ((c->flags & (CONN_HELD_BACK | CONN_DEFERRED)) != 0) /* its peer believes that the connection is there */
 			conn_reset(tcp, c, 0);
 		else
 			conn_end(tcp, c, c->soft_err != 0 ? c->soft_err : ETIMEDOUT);
@@ -227,7 +228,12 @@ void timer_time_wait(struct tcp *tcp, struct tcp_conn *c)
 
 void timer_fin_wait_2(struct tcp *tcp, struct tcp_conn *c)
 {
-	timer_set(tcp, c, T_LIFE, tcp->now_us + tcp->conf.fin_wait2_ms * UINT64_C(1000) + 1);
+	uint64_t wait_us = c->linger2_s > 0 ? (uint64_t)c->linger2_s * 1000000 : tcp->conf.fin_wait2_ms * UINT64_C(1000);
+
+	if (c->linger2_s < 0)
+		conn_end(tcp, c, 0);
+	else
+		timer_set(tcp, c, T_LIFE, tcp->now_us + wait_us + 1);
 }
 
 /* RFC 6298, 5.5 */

@@ -86,8 +86,9 @@ void window_tune_tx(struct tcp *tcp, struct tcp_conn *c)
 static uint32_t room(const struct tcp_conn *c)
 {
 	uint64_t unread = c->rx_end - c->rx_done;
+	uint32_t most = c->wnd_clamp != 0 && c->wnd_clamp < c->rcvbuf ? c->wnd_clamp : c->rcvbuf;
 
-	return unread < c->rcvbuf ? c->rcvbuf - (uint32_t)unread : 0;
+	return unread < most ? most - (uint32_t)unread : 0;
 }
 
 static uint32_t promised(const struct tcp_conn *c)
