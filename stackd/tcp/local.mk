@@ -98,6 +98,7 @@ tests_tcp_goodput_LDADD = libtcptrace.la
 EXTRA_DIST += tests/tcp/goodput.table
 
 # SIM_SEEDS for more of test_tcp_sim; for the fuzzer see tests/fuzz/drive.h
-tests_fuzz_fuzz_tcp_SOURCES = tests/fuzz/fuzz_tcp.c tests/fuzz/tcp_holds.c tests/fuzz/tcp_holds.h tests/fuzz/drive.h
+tests_fuzz_fuzz_tcp_SOURCES = tests/fuzz/fuzz_tcp.c tests/fuzz/tcp_holds.c tests/fuzz/tcp_holds.h \
+	tests/fuzz/tcp_peer.c tests/fuzz/tcp_peer.h tests/fuzz/drive.h
 tests_fuzz_fuzz_tcp_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_fuzz_fuzz_tcp_LDADD = libtcptrace.la

@@ -4,7 +4,8 @@
 
 check_PROGRAMS += tests/trace/traces
 TESTS += tests/trace/traces
-trace_harness = tests/trace/trace.h tests/trace/script.c tests/trace/segment.c tests/trace/wire.c tests/trace/calls.c
+trace_harness = tests/trace/trace.h tests/trace/script.c tests/trace/segment.c tests/trace/wire.c tests/trace/calls.c \
+	tests/trace/look.c
 
 tests_trace_traces_SOURCES = tests/trace/traces.c $(trace_harness)
 tests_trace_traces_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)

@@ -6,7 +6,8 @@
  *   script.c   files into lines, lines into events, time
  *   segment.c  a segment as text: read, made into a frame, shown
  *   wire.c     segments that are injected or expected
- *   calls.c    what the program does, and what it and the operator can see
+ *   calls.c    what the program does, and what happens around it
+ *   look.c     what can be seen; the options of the engine
  *   traces.c   the test program: every script below tests/trace
  *   matrix.c   the test program: every state with every event
  */
@@ -121,6 +122,12 @@ void wire_seen(struct run *r, struct end *e, const struct pkt *p);
 bool call(struct run *r, struct end *e, struct cursor *c);
 struct tcp_conn *end_conn(struct run *r, struct end *e); /* NULL: there is none */
 void end_note(struct run *r, struct end *e);             /* remember its numbers */
-bool option_set(struct run *r, struct cursor *c);
+
+/* look.c; *got: what is compared with the rest of the line */
+bool look_conns(struct run *r, struct end *e, struct cursor *c, int64_t *got);
+bool look_count(struct run *r, struct end *e, struct cursor *c, int64_t *got);
+bool look_state(struct run *r, struct end *e, struct cursor *c, int64_t *got);
+bool look_info(struct run *r, struct end *e, struct cursor *c, int64_t *got);
+bool option_set(struct run *r, struct cursor *c); /* "option NAME VALUE": of struct tcp_conf */
 
 #endif
