@@ -118,6 +118,8 @@ static int do_get(struct shim_ctx *c, int fd, int level, int name, void *val, so
 		return err;
 	if (val == NULL || len == NULL)
 		return -EFAULT;
+	if (level == IPPROTO_IPV6 && (st->s.flags & F_INET6) == 0)
+		return -ENOPROTOOPT;
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return get_congestion(st, val, len);
 	if (level == SOL_SOCKET && name == SO_LINGER)
@@ -131,7 +133,7 @@ static int do_get(struct shim_ctx *c, int fd, int level, int name, void *val, so
 
 static int get_plain(struct shim_ctx *c, struct shim_stream *st, int level, int name, int *v)
 {
-	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY && (st->s.flags & F_INET6) != 0) {
+	if (level == IPPROTO_IPV6 && name == IPV6_V6ONLY) {
 		*v = (st->s.flags & F_V6ONLY) != 0;
 		return 0;
 	}
@@ -218,6 +220,8 @@ static int do_set(struct shim_ctx *c, int fd, int level, int name, const void *v
 		return err;
 	if (val == NULL)
 		return -EFAULT;
+	if (level == IPPROTO_IPV6 && (st->s.flags & F_INET6) == 0)
+		return -ENOPROTOOPT;
 	if (level == IPPROTO_TCP && name == TCP_CONGESTION)
 		return set_congestion(c, st, val, len);
 	if (level == SOL_SOCKET && name == SO_LINGER)
@@ -305,8 +309,6 @@ static int set_v6only(struct shim_stream *st, const void *val, socklen_t len)
 {
 	int v;
 
-	if ((st->s.flags & F_INET6) == 0)
-		return -ENOPROTOOPT;
 	if (len < sizeof(v) || st->s.state != ST_FRESH || (st->s.flags & F_BOUND) != 0)
 		return -EINVAL;
 	memcpy(&v, val, sizeof(v));

@@ -23,16 +23,19 @@ enum {
 
 static const struct ipaddr nobody;
 
+static void report_groups(struct net_port *port, uint64_t at_us)
+{
+	port->mld.left = MLD_REPORTS;
+	port->mld.due_us = port->owns6 > 0 ? at_us : 0;
+}
+
 void dad_start(struct net *net, struct net_port *port, uint64_t now_us)
 {
 	for (unsigned i = 0; i < port->owns6; i++) {
 		port->own6[i].state = net->conf.dad > 0 ? OWN6_TENTATIVE : OWN6_GOOD;
 		port->own6[i].when_us = now_us;
 	}
-	if (port->owns6 > 0) {
-		port->mld.left = MLD_REPORTS;
-		port->mld.due_us = 1;
-	}
+	report_groups(port, 1);
 }
 
 static void tell(const struct net *net, unsigned port, const struct ipaddr *addr, const uint8_t mac[6], const char *what)
@@ -91,6 +94,8 @@ static void go_on(struct net *net, unsigned port, struct net_own6 *own, uint64_t
 {
 	if (own->asked == net->conf.dad) {
 		own->state = OWN6_GOOD;
+		if (is_link_local(&own->addr)) /* routers want reports that come from it (RFC 3810, 5.2.13) */
+			report_groups(&net->port[port], now_us);
 		return;
 	}
 	own->asked++;

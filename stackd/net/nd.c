@@ -54,7 +54,7 @@ struct neigh *nd_create(struct net *net)
 
 uint64_t nd_tick(struct net *net, uint64_t now_us)
 {
-	uint64_t dad_us = dad_tick(net, now_us), mld_us = mld_tick(net, now_us);
+	uint64_t mld_us = mld_tick(net, now_us), dad_us = dad_tick(net, now_us); /* groups are joined first (RFC 4862, 5.4.2) */
 
 	return dad_us < mld_us ? dad_us : mld_us;
 }

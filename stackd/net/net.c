@@ -147,10 +147,12 @@ static bool source4(const struct net_port *port, const struct ipaddr *hop, struc
 }
 
 /* May it be a source for dst?  Of IPv6 only an address that nobody else has (RFC 4862, 5.4). */
-static bool source_is_good(const struct net *net, const struct ipaddr *src, const struct ipaddr *dst)
+static bool source_is_good(const struct net *net, const struct ipaddr *src, const struct ipaddr *dst, unsigned port)
 {
 	if (is_ip4(dst))
 		return is_ip4(src) && ip4_is_any_own(net, to_ip4(src));
+	if (is_link_local(src)) /* means nothing on another link */
+		return ip6_is_own(net, port, src);
 	for (unsigned i = 0; i < net->ports; i++)
 		if (ip6_is_own(net, i, src))
 			return true;
@@ -166,7 +168,7 @@ int net_source(struct net *net, const struct ipaddr *dst, struct ipaddr *src, ui
 		return -ENETUNREACH;
 	*mtu = net->port[hop.port].mtu;
 	if (!is_unspecified(src))
-		return source_is_good(net, src, dst) ? 0 : -EADDRNOTAVAIL;
+		return source_is_good(net, src, dst, hop.port) ? 0 : -EADDRNOTAVAIL;
 	if (is_ip4(dst))
 		found = source4(&net->port[hop.port], is_unspecified(&hop.via) ? dst : &hop.via, src);
 	else

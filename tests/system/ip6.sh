@@ -206,6 +206,16 @@ check "curl while it watches" same6 1M "$STACK6"
 check "it has seen both streams whole" poll 10 watched
 stop watcher || true
 
+stop web || true
+stackd_stop
+sed -i 's/cores = \[0\]/cores = [0, 1]/' "$T/stackd.conf"
+stackd_start
+httpd_start web 80 -c 0,1
+check "two engines: ping6" poll 5 ping6 -c 1 "$STACK6"
+check "two engines: curl" same6 30M "$STACK6"
+check "two engines: fetch" fetched "http://[$KERNEL6]:8080/64K" 64K 100
+check "frames went to the engine of their flow" counted core.steered
+
 vlan_up
 again "vlan = 7;"
 check "ping6 in a VLAN" poll 5 ping6 -c 1 "$STACK6"

@@ -603,6 +603,10 @@ START_TEST(which_address_speaks)
 	dst = zoned(OURS6_LOCAL);
 	ck_assert(ipaddr_equal(&src, &dst));
 	dst = PEER6;
+	src = zoned(OURS6_LOCAL);
+	ck_assert_int_eq(net_source(net, &dst, &src, &mtu), 0);
+	src.b[3] = 2; /* of another port */
+	ck_assert_int_eq(net_source(net, &dst, &src, &mtu), -EADDRNOTAVAIL);
 	src = FAR6;
 	ck_assert_int_eq(net_source(net, &dst, &src, &mtu), -EADDRNOTAVAIL);
 	src = from_ip4(OURS);

@@ -294,6 +294,26 @@ START_TEST(a_queue_is_bounded)
 }
 END_TEST
 
+/* The next frame must be a report of the only group. */
+static void out_report2(struct ipaddr src)
+{
+	struct ipaddr routers2 = A6(0xff, 2, [15] = 0x16);
+	uint8_t ip[256];
+	unsigned len = out_ip6(ip, sizeof(ip));
+
+	ck_assert_mem_eq(ip + 8, src.b, 16);
+	ck_assert_mem_eq(ip + 24, routers2.b, 16);
+	ck_assert_uint_eq(ip[6], 0);
+	ck_assert_uint_eq(ip[7], 1);
+	ck_assert_mem_eq(ip + 40, ((const uint8_t[]){58, 0, 5, 2, 0, 0}), 6); /* the router's alert */
+	ck_assert_uint_eq(ip[48], ICMP6_MLD2_REPORT);
+	ck_assert_uint_eq(get16(ip + 54), 1); /* both addresses end in 00:0001: one group */
+	ck_assert_uint_eq(len, 48 + 8 + 20);
+	ck_assert_mem_eq(ip + 60, ip6_group_of(&OURS6).b, 16);
+	len -= 48;
+	ck_assert_uint_eq(csum_finish(csum_add(csum_pseudo6(ip, PROTO_ICMP6, len), ip + 48, len)), 0);
+}
+
 /* --- RFC 4862, 5.4 ------------------------------------------------------------------------------------------------ */
 
 static void reopen_with_dad(unsigned dad)
@@ -316,7 +336,10 @@ START_TEST(an_address_is_asked_for_before_it_is_used)
 	uint8_t m[16] = {ICMP6_ECHO_REQUEST};
 
 	reopen_with_dad(2);
+	net->port[0].mld.due_us = 1;
 	net_tick(net, now);
+	out_report2(NONE6);
+	net->port[0].mld.due_us = 0;
 	out_solicit(NONE6, OURS6, NULL);
 	out_solicit(NONE6, OURS6_LOCAL, NULL);
 	out_nothing();
@@ -332,6 +355,9 @@ START_TEST(an_address_is_asked_for_before_it_is_used)
 	later(1000000);
 	out_nothing();
 	ck_assert(usable(OURS6) && usable(zoned(OURS6_LOCAL)));
+	later(1000);
+	out_report2(OURS6_LOCAL); /* told again from an address that counts */
+	out_nothing();
 }
 END_TEST
 
@@ -392,32 +418,14 @@ END_TEST
 
 /* --- RFC 3810, RFC 2710 ------------------------------------------------------------------------------------------- */
 
-static void out_report2(void)
-{
-	struct ipaddr routers2 = A6(0xff, 2, [15] = 0x16);
-	uint8_t ip[256];
-	unsigned len = out_ip6(ip, sizeof(ip));
-
-	ck_assert_mem_eq(ip + 24, routers2.b, 16);
-	ck_assert_uint_eq(ip[6], 0);
-	ck_assert_uint_eq(ip[7], 1);
-	ck_assert_mem_eq(ip + 40, ((const uint8_t[]){58, 0, 5, 2, 0, 0}), 6); /* the router's alert */
-	ck_assert_uint_eq(ip[48], ICMP6_MLD2_REPORT);
-	ck_assert_uint_eq(get16(ip + 54), 1); /* both addresses end in 00:0001: one group */
-	ck_assert_uint_eq(len, 48 + 8 + 20);
-	ck_assert_mem_eq(ip + 60, ip6_group_of(&OURS6).b, 16);
-	len -= 48;
-	ck_assert_uint_eq(csum_finish(csum_add(csum_pseudo6(ip, PROTO_ICMP6, len), ip + 48, len)), 0);
-}
-
 START_TEST(groups_are_told_at_start)
 {
 	net->port[0].mld.due_us = 1;
 	net_tick(net, now);
-	out_report2();
+	out_report2(OURS6_LOCAL);
 	out_nothing();
 	later(1000000);
-	out_report2();
+	out_report2(OURS6_LOCAL);
 	later(10000000);
 	out_nothing();
 	ck_assert_uint_eq(stats.n[CNT_MLD_OUT], 2);
@@ -435,7 +443,7 @@ START_TEST(groups_are_told_when_asked)
 	ck_assert_uint_eq(stats.n[CNT_ND_BAD], 2);
 	in_icmp6_hops(PEER6_LOCAL, ALL_NODES, m, 28, 1);
 	later(1000000);
-	out_report2();
+	out_report2(OURS6_LOCAL);
 	out_nothing();
 	in_icmp6_hops(PEER6_LOCAL, ALL_NODES, m, 24, 1);
 	later(1000000);
