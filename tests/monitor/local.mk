@@ -24,7 +24,7 @@ tests_monitor_spy_LDADD = libshim.la
 # tests/system/rows.sh
 check_PROGRAMS += tests/monitor/rows
 tests_monitor_rows_SOURCES = tests/monitor/rows.c tests/monitor/rows.h tests/monitor/rows_event.c tests/monitor/rows_order.c \
-	tests/monitor/rows_stream.c tests/monitor/rows_own.c tests/monitor/rows_life.c tests/monitor/rows_packet.c tests/monitor/rows_inline.c
+	tests/monitor/rows_stream.c tests/monitor/rows_own.c tests/monitor/rows_life.c tests/monitor/rows_packet.c tests/monitor/rows_inline.c tests/monitor/rows_edit.c
 tests_monitor_rows_CPPFLAGS = $(MONITORS_CPPFLAGS)
 tests_monitor_rows_LDADD = libshim.la
 EXTRA_DIST += tests/monitor/rows.py

@@ -2,6 +2,7 @@
  *
  * rows: the runner.
  *
+ *	rows --list                     the rows, as "GROUP: NAME"
  *	rows --sockets GROUP [NAME]     how many monitor sockets the rows will make: a replay waits for so many
  *	rows GROUP SCENES [NAME]        runs the rows of a group, all at once, those whose names contain NAME
  *
@@ -18,7 +19,7 @@ enum { JOURNAL_MAX = 65536, LIMIT_S = 25 };
 
 struct row_run run;
 
-static const struct row_group *const groups[] = { &rows_event, &rows_order, &rows_stream, &rows_small, &rows_own, &rows_life, &rows_packet, &rows_inline };
+static const struct row_group *const groups[] = { &rows_event, &rows_order, &rows_stream, &rows_small, &rows_own, &rows_life, &rows_packet, &rows_inline, &rows_edit };
 
 static char journal[JOURNAL_MAX];
 static size_t journal_len;
@@ -231,6 +232,69 @@ const char *states(mctx_t m, int sock)
 	return text;
 }
 
+/* --- Packets and streams ------------------------------------------------------------------------------------------------ */
+
+bool carries(mctx_t m, int sock, const char *text)
+{
+	struct pkt_info p;
+
+	EXPECT_IS(mtcp_getlastpkt(m, sock, 0, &p), 0);
+	return p.payloadlen >= strlen(text) && memcmp(p.payload, text, strlen(text)) == 0;
+}
+
+void tell_packet(mctx_t m, int sock, const char *who)
+{
+	struct pkt_info p;
+
+	EXPECT_IS(mtcp_getlastpkt(m, sock, 0, &p), 0);
+	if (p.payloadlen == 0)
+		return;
+	EXPECT_IS(p.ip_len, p.iph->ihl * 4 + p.tcph->doff * 4 + p.payloadlen);
+	EXPECT(p.eth_len >= p.ip_len + 14);
+	EXPECT_IS(ntohs(p.iph->tot_len), p.ip_len);
+	tell("%s packet \"%.*s\" at %llu", who, p.payloadlen, (char *)p.payload, (unsigned long long)p.offset);
+}
+
+void tell_stream(mctx_t m, int sock, int side, const char *who)
+{
+	char buf[1024];
+	ssize_t n = mtcp_peek(m, sock, side, buf, sizeof(buf));
+
+	tell("%s stream \"%.*s\"", who, n > 0 ? (int)n : 0, buf);
+}
+
+int change(mctx_t m, int sock, off_t off, const char *text, uint16_t len, int option)
+{
+	return mtcp_setlastpkt(m, sock, 0, off, (byte *)(uintptr_t)text, len, option);
+}
+
+const char *pieces(mctx_t m, int sock, socklen_t len, socklen_t *count)
+{
+	static char text[256];
+	struct tcp_ring_fragment f[32];
+
+	text[0] = '\0';
+	EXPECT_IS(mtcp_getsockopt(m, sock, SOL_MONSOCKET, MOS_FRAGINFO_SVRBUF, f, &len), 0);
+	for (unsigned i = 0; i < len && i < 32; i++)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s[%llu,%llu)", i > 0 ? " " : "", (unsigned long long)f[i].offset,
+			 (unsigned long long)f[i].offset + f[i].len);
+	*count = len;
+	return text;
+}
+
+void arrives(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	struct pkt_info p;
+
+	(void)event;
+	(void)arg;
+	EXPECT_IS(mtcp_getlastpkt(m, sock, 0, &p), 0);
+	if (p.payloadlen == 0)
+		return;
+	tell_packet(m, sock, "arriving");
+	tell_stream(m, sock, side, side_name(side));
+}
+
 /* --- One row -------------------------------------------------------------------------------------------------------------------- */
 
 static bool scene_find(const char *path, const char *scene)
@@ -351,11 +415,22 @@ static int play(const struct row_group *g, const char *scenes, const char *name)
 	return 0;
 }
 
+static int list(void)
+{
+	for (unsigned i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		for (unsigned k = 0; k < groups[i]->rows; k++)
+			printf("%s: %s\n", groups[i]->name, groups[i]->row[k].name);
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	bool count = argc > 1 && strcmp(argv[1], "--sockets") == 0;
 	const struct row_group *g = argc > 2 ? group_find(argv[count ? 2 : 1]) : NULL;
 
+	if (argc == 2 && strcmp(argv[1], "--list") == 0)
+		return list();
 	if (g == NULL || g->rows > 64) {
 		fprintf(stderr, "usage: rows GROUP SCENES [NAME], or rows --sockets GROUP [NAME]\n");
 		return 2;

@@ -37,7 +37,7 @@ struct row_group {
 	unsigned rows;
 };
 
-extern const struct row_group rows_event, rows_order, rows_stream, rows_small, rows_own, rows_own, rows_life, rows_packet, rows_inline;
+extern const struct row_group rows_event, rows_order, rows_stream, rows_small, rows_own, rows_own, rows_life, rows_packet, rows_inline, rows_edit;
 
 /* The row of this process. */
 struct row_run {
@@ -97,6 +97,21 @@ const char *packet_flags(mctx_t m, int sock);
 /* "ESTABLISHED/-": client, server; "-": there is no such side. */
 const char *states(mctx_t m, int sock);
 int state_of(mctx_t m, int sock, int side);
+
+/* --- Packets and streams ------------------------------------------------------------------------------------------------------ */
+
+/* Does the packet's payload begin with this text? */
+bool carries(mctx_t m, int sock, const char *text);
+/* Tells its payload, if it has any; checks that its lengths agree. */
+void tell_packet(mctx_t m, int sock, const char *who);
+/* Tells what is new in the stream that this side receives. */
+void tell_stream(mctx_t m, int sock, int side, const char *who);
+/* A callback for PKT_IN at HK_RCV: tells packet and stream of those with payload. */
+void arrives(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg);
+/* mtcp_setlastpkt */
+int change(mctx_t m, int sock, off_t off, const char *text, uint16_t len, int option);
+/* MOS_FRAGINFO_SVRBUF with this optlen, as "[0,100) [200,300)"; *count: how many it says. */
+const char *pieces(mctx_t m, int sock, socklen_t len, socklen_t *count);
 
 #define ROWS(group, ...)                                                                                  \
 	static const struct row all_rows[] = { __VA_ARGS__ };                                             \

@@ -321,6 +321,13 @@ def many(wire):
 
 
 @scene
+def crowd(wire):
+    """Eighty connections that stay open."""
+    for i in range(80):
+        wire.talk(number_of_port=30000 + i).open()
+
+
+@scene
 def tagged(wire):
     """Two VLAN tags."""
     talk = wire.talk(tags=((0x88a8, 100), (0x8100, 7)))

@@ -10,56 +10,7 @@
 
 static char buf[1024];
 
-/* The packet that carries `text'. */
-static bool carries(mctx_t m, int sock, const char *text)
-{
-	struct pkt_info p;
-
-	EXPECT_IS(mtcp_getlastpkt(m, sock, 0, &p), 0);
-	return p.payloadlen >= strlen(text) && memcmp(p.payload, text, strlen(text)) == 0;
-}
-
-/* Its payload and lengths, which agree. */
-static void tell_packet(mctx_t m, int sock, const char *who)
-{
-	struct pkt_info p;
-
-	EXPECT_IS(mtcp_getlastpkt(m, sock, 0, &p), 0);
-	if (p.payloadlen == 0)
-		return;
-	EXPECT_IS(p.ip_len, p.iph->ihl * 4 + p.tcph->doff * 4 + p.payloadlen);
-	EXPECT(p.eth_len >= p.ip_len + 14);
-	EXPECT_IS(ntohs(p.iph->tot_len), p.ip_len);
-	tell("%s packet \"%.*s\" at %llu", who, p.payloadlen, (char *)p.payload, (unsigned long long)p.offset);
-}
-
-static void tell_stream(mctx_t m, int sock, int side, const char *who)
-{
-	ssize_t n = mtcp_peek(m, sock, side, buf, sizeof(buf));
-
-	tell("%s stream \"%.*s\"", who, n > 0 ? (int)n : 0, buf);
-}
-
-static int change(mctx_t m, int sock, off_t off, const char *text, uint16_t len, int option)
-{
-	return mtcp_setlastpkt(m, sock, 0, off, (byte *)(uintptr_t)text, len, option);
-}
-
 /* --- The moment --------------------------------------------------------------------------------------------------------------- */
-
-static const char *pieces(mctx_t m, int sock, socklen_t len, socklen_t *after)
-{
-	static char text[256];
-	struct tcp_ring_fragment f[32];
-
-	text[0] = '\0';
-	EXPECT_IS(mtcp_getsockopt(m, sock, SOL_MONSOCKET, MOS_FRAGINFO_SVRBUF, f, &len), 0);
-	for (unsigned i = 0; i < len && i < 32; i++)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s[%llu,%llu)", i > 0 ? " " : "", (unsigned long long)f[i].offset,
-			 (unsigned long long)f[i].offset + f[i].len);
-	*after = len;
-	return text;
-}
 
 static void around_hole(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
 {
@@ -137,19 +88,6 @@ static void drops_short(mctx_t m, int sock, int side, event_t event, filter_arg_
 		EXPECT_IS(mtcp_cb_dropcurpkt(m), 0);
 }
 
-static void arrives(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
-{
-	struct pkt_info p;
-
-	(void)event;
-	(void)arg;
-	EXPECT_IS(mtcp_getlastpkt(m, sock, 0, &p), 0);
-	if (p.payloadlen == 0)
-		return;
-	tell_packet(m, sock, "arriving");
-	tell_stream(m, sock, side, side_name(side));
-}
-
 static void drop_snd(void)
 {
 	on(MOS_ON_PKT_IN, MOS_HK_SND, drops);
@@ -187,128 +125,6 @@ static void drop_syn(void)
 	on(MOS_ON_PKT_IN, MOS_HK_SND, drops_syn);
 	on(MOS_ON_CONN_START, MOS_HK_RCV, note_rcv);
 	on(MOS_ON_REXMIT, MOS_HK_RCV, note_rcv);
-}
-
-/* --- Edits ------------------------------------------------------------------------------------------------------------------------ */
-
-static int op, hook;
-
-/* "question": "<" before "est", or in its place, or without it. */
-static void edits(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
-{
-	(void)side;
-	(void)event;
-	(void)arg;
-	if (!carries(m, sock, "question"))
-		return;
-	EXPECT_IS(change(m, sock, 2, op == MOS_CHOMP ? NULL : "EST", 3, op | MOS_TCP_PAYLOAD | MOS_UPDATE_TCP_CHKSUM), 0);
-	tell_packet(m, sock, "edited");
-}
-
-static void edited(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
-{
-	if (hook == MOS_HK_RCV)
-		edits(m, sock, side, event, arg);
-	arrives(m, sock, side, event, arg);
-}
-
-static void edit(int how, int where)
-{
-	op = how;
-	hook = where;
-	if (where == MOS_HK_SND)
-		on(MOS_ON_PKT_IN, MOS_HK_SND, edits);
-	on(MOS_ON_PKT_IN, MOS_HK_RCV, edited);
-	on(MOS_ON_CONN_END, MOS_HK_SND, note_snd);
-}
-
-static void overwrite_snd(void)
-{
-	edit(MOS_OVERWRITE, MOS_HK_SND);
-}
-
-static void overwrite_rcv(void)
-{
-	edit(MOS_OVERWRITE, MOS_HK_RCV);
-}
-
-static void chomp_snd(void)
-{
-	edit(MOS_CHOMP, MOS_HK_SND);
-}
-
-static void insert_snd(void)
-{
-	edit(MOS_INSERT, MOS_HK_SND);
-}
-
-static void insert_rcv(void)
-{
-	edit(MOS_INSERT, MOS_HK_RCV);
-}
-
-/* Options of TCP: two words of no-operations come, one goes. */
-static void header(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
-{
-	static const char nops[] = "\1\1\1\1\1\1\1\1";
-	struct pkt_info p;
-
-	(void)side;
-	(void)event;
-	(void)arg;
-	if (!carries(m, sock, "question"))
-		return;
-	EXPECT_IS(change(m, sock, 20, nops, 8, MOS_TCP_HDR | MOS_INSERT), 0);
-	tell_packet(m, sock, "longer");
-	EXPECT_IS(change(m, sock, 20, NULL, 4, MOS_TCP_HDR | MOS_CHOMP), 0);
-	EXPECT_IS(change(m, sock, 20, nops, 4, MOS_IP_HDR | MOS_INSERT), 0);
-	EXPECT_IS(mtcp_getlastpkt(m, sock, 0, &p), 0);
-	tell("TCP header %d, IP header %d, payload %u, frame %u", p.tcph->doff * 4, p.iph->ihl * 4, p.payloadlen, p.eth_len);
-}
-
-static void headers(void)
-{
-	on(MOS_ON_PKT_IN, MOS_HK_SND, header);
-	on(MOS_ON_PKT_IN, MOS_HK_RCV, arrives);
-}
-
-static void options(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
-{
-	(void)side;
-	(void)event;
-	(void)arg;
-	if (!carries(m, sock, "question"))
-		return;
-	FAILS(change(m, sock, 0, "x", 1, MOS_TCP_PAYLOAD), EINVAL);                              /* no action */
-	FAILS(change(m, sock, 0, "x", 1, 0), EINVAL);
-	FAILS(change(m, sock, 0, "x", 1, MOS_TCP_PAYLOAD | MOS_OVERWRITE | MOS_INSERT), EINVAL); /* two */
-	FAILS(change(m, sock, 0, "x", 1, MOS_DROP | MOS_CHOMP), EINVAL);
-	FAILS(change(m, sock, 0, "x", 1, MOS_OVERWRITE), EINVAL);                                /* no region */
-	FAILS(change(m, sock, 0, "x", 1, MOS_OVERWRITE | MOS_TCP_HDR | MOS_TCP_PAYLOAD), EINVAL); /* two */
-	FAILS(change(m, sock, -1, "x", 1, MOS_OVERWRITE | MOS_TCP_PAYLOAD), EINVAL);
-	FAILS(change(m, sock, -1, NULL, 0, MOS_DROP), EINVAL);
-	FAILS(change(m, sock, 8, "x", 1, MOS_OVERWRITE | MOS_TCP_PAYLOAD), EINVAL);
-	FAILS(change(m, sock, 0, "123456789", 9, MOS_OVERWRITE | MOS_TCP_PAYLOAD), EINVAL);
-	FAILS(change(m, sock, 6, NULL, 3, MOS_CHOMP | MOS_TCP_PAYLOAD), EINVAL);
-	FAILS(change(m, sock, 9, "x", 1, MOS_INSERT | MOS_TCP_PAYLOAD), EINVAL);
-	FAILS(change(m, sock, 0, NULL, 1, MOS_OVERWRITE | MOS_TCP_PAYLOAD), EINVAL);
-	FAILS(change(m, sock, 0, "x", 1, MOS_OVERWRITE | MOS_TCP_PAYLOAD | 0x8000), EINVAL);
-	FAILS(change(m, sock, 14, "x", 1, MOS_OVERWRITE | MOS_ETH_HDR), EINVAL);
-	FAILS(change(m, sock, 0, "x", 1, MOS_INSERT | MOS_ETH_HDR), EACCES);
-	FAILS(change(m, sock, 0, NULL, 1, MOS_CHOMP | MOS_ETH_HDR), EACCES);
-	FAILS(change(m, sock, 20, "x", 1, MOS_INSERT | MOS_TCP_HDR), EINVAL);     /* whole words */
-	FAILS(change(m, sock, 16, "xxxx", 4, MOS_INSERT | MOS_TCP_HDR), EINVAL);  /* in the fixed part */
-	FAILS(change(m, sock, 16, NULL, 4, MOS_CHOMP | MOS_IP_HDR), EINVAL);
-	EXPECT_IS(change(m, sock, 0, NULL, 0, MOS_UPDATE_IP_CHKSUM | MOS_UPDATE_TCP_CHKSUM), 0); /* alone */
-	EXPECT_IS(change(m, sock, 8, "!", 1, MOS_INSERT | MOS_TCP_PAYLOAD), 0);                 /* at the end */
-	EXPECT_IS(change(m, sock, 0, "\2\0\0\0\0\1", 6, MOS_OVERWRITE | MOS_ETH_HDR), 0);
-}
-
-static void mistakes(void)
-{
-	on(MOS_ON_PKT_IN, MOS_HK_SND, options);
-	on(MOS_ON_PKT_IN, MOS_HK_RCV, arrives);
-	FAILS(change(run.m, run.sock, 0, NULL, 0, MOS_DROP), EPERM);
 }
 
 /* --- Two sockets --------------------------------------------------------------------------------------------------------------- */
@@ -560,58 +376,6 @@ ROWS(inline,
 		  "snd cli PKT_IN A ESTABLISHED/SYN_RCVD\n"
 		  "snd cli PKT_IN A ESTABLISHED/ESTABLISHED\n"
 		  "snd cli PKT_IN RA CLOSED/ESTABLISHED\n" },
-	{ .name = "MOS_OVERWRITE at HK_SND changes what arrives", .scene = "exchange4", .begin = overwrite_snd, .told =
-		  "edited packet \"quESTion\" at 0\n"
-		  "arriving packet \"quESTion\" at 0\n"
-		  "svr stream \"quESTion\"\n"
-		  "arriving packet \"answer\" at 0\n"
-		  "cli stream \"answer\"\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
-	{ .name = "MOS_OVERWRITE at HK_RCV changes what is sent on", .scene = "exchange5", .begin = overwrite_rcv, .told =
-		  "edited packet \"quESTion\" at 0\n"
-		  "arriving packet \"quESTion\" at 0\n"
-		  "svr stream \"question\"\n"
-		  "arriving packet \"answer\" at 0\n"
-		  "cli stream \"answer\"\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
-	{ .name = "MOS_CHOMP: lengths are right, the stream is shorter", .scene = "exchange6", .begin = chomp_snd, .told =
-		  "edited packet \"quion\" at 0\n"
-		  "arriving packet \"quion\" at 0\n"
-		  "svr stream \"quion\"\n"
-		  "arriving packet \"answer\" at 0\n"
-		  "cli stream \"answer\"\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
-	{ .name = "MOS_INSERT: lengths are right, the stream is longer", .scene = "exchange7", .begin = insert_snd, .told =
-		  "edited packet \"quESTestion\" at 0\n"
-		  "arriving packet \"quESTestion\" at 0\n"
-		  "svr stream \"quESTestion\"\n"
-		  "arriving packet \"answer\" at 0\n"
-		  "cli stream \"answer\"\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
-	{ .name = "MOS_INSERT at HK_RCV: the stream is as it was", .scene = "exchange8", .begin = insert_rcv, .told =
-		  "edited packet \"quESTestion\" at 0\n"
-		  "arriving packet \"quESTestion\" at 0\n"
-		  "svr stream \"question\"\n"
-		  "arriving packet \"answer\" at 0\n"
-		  "cli stream \"answer\"\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
-	{ .name = "MOS_CHOMP and MOS_INSERT of options", .scene = "exchange9", .begin = headers, .told =
-		  "longer packet \"question\" at 0\n"
-		  "TCP header 24, IP header 24, payload 8, frame 70\n"
-		  "arriving packet \"question\" at 0\n"
-		  "svr stream \"question\"\n"
-		  "arriving packet \"answer\" at 0\n"
-		  "cli stream \"answer\"\n" },
-	{ .name = "setlastpkt: one action, one region, within it", .scene = "exchange10", .begin = mistakes, .told =
-		  "arriving packet \"question!\" at 0\n"
-		  "svr stream \"question!\"\n"
-		  "arriving packet \"answer\" at 0\n"
-		  "cli stream \"answer\"\n" },
 	{ .name = "a chain: each sees the packet as the one before has left it", .scene = "exchange11", .begin = chain, .socks = 1,
 	  .told =
 		  "1 packet \"question1\" at 0\n"

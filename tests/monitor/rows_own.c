@@ -258,6 +258,19 @@ static void replaced(void)
 	EXPECT_IS(mtcp_unregister_callback(run.m, run.sock, MOS_ON_REXMIT, MOS_HK_SND), 0); /* was none */
 }
 
+static void four(mctx_t m, int sock, int side, event_t event)
+{
+	(void)m;
+	(void)sock;
+	tell("four %s %s", side_name(side), event_name(event));
+}
+
+static void parameters(void)
+{
+	EXPECT_IS(mtcp_register_callback(run.m, run.sock, MOS_ON_CONN_START, MOS_HK_SND, four), 0);
+	EXPECT_IS(mtcp_register_callback(run.m, run.sock, MOS_ON_CONN_START, MOS_HK_RCV, other), 0);
+}
+
 /* In force when the round has ended, for this flow: CONN_START comes before STATE_CHANGE in one round. */
 static void changes_itself(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
 {
@@ -387,6 +400,9 @@ ROWS(own,
 		  "callback own1\n"
 		  "filter own2\n" },
 	{ .name = "raise: two of thousands", .scene = "exchange", .begin = thousands, .end = thousands_end },
+	{ .name = "callbacks of four parameters, and of five", .scene = "exchange", .begin = parameters, .told =
+		  "four cli CONN_START\n"
+		  "other svr CONN_START\n" },
 	{ .name = "registering again replaces, NULL takes back", .scene = "exchange", .begin = replaced, .told =
 		  "other cli CONN_START\n" },
 	{ .name = "registering in a callback: in force when the round has ended", .scene = "exchange", .begin = changing, .told =

@@ -27,21 +27,6 @@ static struct tcp_buf_info info_of(mctx_t m, int sock, int side)
 	return info;
 }
 
-/* Of the server's stream, as "[0,100) [200,300)". */
-static const char *pieces(mctx_t m, int sock, socklen_t len, socklen_t *after)
-{
-	static char text[256];
-	struct tcp_ring_fragment f[32];
-
-	text[0] = '\0';
-	EXPECT_IS(mtcp_getsockopt(m, sock, SOL_MONSOCKET, MOS_FRAGINFO_SVRBUF, f, &len), 0);
-	for (unsigned i = 0; i < len && i < 32; i++)
-		snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s[%llu,%llu)", i > 0 ? " " : "", (unsigned long long)f[i].offset,
-			 (unsigned long long)f[i].offset + f[i].len);
-	*after = len;
-	return text;
-}
-
 /* --- Offsets ------------------------------------------------------------------------------------------------------------------ */
 
 static void first_bytes(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
@@ -419,6 +404,34 @@ static void horizon(void)
 	on(MOS_ON_REXMIT, MOS_HK_RCV, old_again);
 }
 
+/* --- More flows than may be (monitor.max_flows is 64) ------------------------------------------------------------------------------ */
+
+static unsigned starts, ends, early_ends;
+
+static void counts(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	(void)m;
+	(void)sock;
+	(void)side;
+	(void)arg;
+	starts += event == MOS_ON_CONN_START;
+	ends += event == MOS_ON_CONN_END;
+	early_ends += event == MOS_ON_CONN_END && starts < 80;
+}
+
+static void eviction(void)
+{
+	on(MOS_ON_CONN_START, MOS_HK_SND, counts);
+	on(MOS_ON_CONN_END, MOS_HK_SND, counts);
+}
+
+static void eviction_end(void)
+{
+	EXPECT_IS(starts, 80);
+	EXPECT_IS(ends, 160);
+	EXPECT(early_ends >= 2 * (80 - 64 - 1)); /* before the last one has begun */
+}
+
 ROWS(stream,
 	{ .name = "offset 0 is the byte after the SYN; pkt_info.offset is what ppeek takes", .scene = "exchange", .begin = offsets,
 	  .told =
@@ -483,6 +496,7 @@ ROWS(stream,
 const struct row_group rows_small = { "small", (const struct row[]){
 	{ .name = "overrun: minus the bytes lost, ENODATA; then on", .scene = "flood", .begin = overrun, .told =
 		  "the rest\n" },
+	{ .name = "CONN_END: a flow that makes room for another", .scene = "crowd", .begin = eviction, .end = eviction_end },
 	{ .name = "REXMIT is known where the old bytes have gone", .scene = "flood", .begin = horizon, .told =
 		  "svr 0\n" },
-	}, 2 };
+	}, 3 };
