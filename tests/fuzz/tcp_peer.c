@@ -88,7 +88,7 @@ static void honest(struct tcp_conn *c)
 		t.wnd = 65535;
 	if (rnd(8) == 0)
 		t.seq += 1460 * rnd(4);
-	if (c->state >= TCP_FIN_WAIT_1 && rnd(3) == 0) {
+	if (c->state >= TCP_FIN_WAIT_1 && rnd(2) == 0) {
 		t.ack = c->snd_max;
 		t.flags = rnd(2) != 0 ? A : F | A;
 		len = 0;
@@ -148,7 +148,7 @@ void peer_segment(void)
 	}
 	if (rnd(8) == 0)
 		c = NULL;
-	if (c != NULL && c->state >= TCP_ESTABLISHED && rnd(3) == 0) { /* else much is seldom reached */
+	if (c != NULL && c->state >= TCP_ESTABLISHED && rnd(c->state > TCP_ESTABLISHED ? 2 : 3) == 0) { /* else much is seldom reached */
 		honest(c);
 		return;
 	}
