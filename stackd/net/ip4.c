@@ -2,7 +2,6 @@
  *
  * IPv4 (RFC 791, 1122): what of it is believed, whom it is for, and the header of what we send.
  */
-#include "stackd/log.h"
 #include "stackd/net/priv.h"
 #include "stackd/nic/csum.h"
 
@@ -122,21 +121,6 @@ void ip4_send(struct net *net, uint32_t src, uint32_t dst, uint8_t proto, const 
 	}
 }
 
-/* A peer that leaves segmentation to its port hands over more than the MTU, and our port's buffer cuts it short. */
-static enum stats_counter too_long(struct net *net, const struct pkt *p, uint32_t total)
-{
-	struct net_port *port = &net->port[p->port];
-
-	if (total <= port->mtu)
-		return CNT_IP_BAD;
-	if (!port->told_giant && p->data[p->l3_off + 9] == PROTO_TCP) {
-		port->told_giant = true;
-		log_warn("net", "%s: the other end sends packets longer than the MTU of %u, dropped; turn its segmentation offload "
-		         "off: ethtool -K INTERFACE tx off (there, not here)", port->nic->name, port->mtu);
-	}
-	return CNT_IP_GIANT;
-}
-
 /* Bounded; source routes are refused (RFC 7126, 4.3 and 4.4). */
 static bool options_good(const uint8_t *opt, uint32_t len)
 {
@@ -166,7 +150,7 @@ static enum stats_counter header_check(struct net *net, struct pkt *p)
 	if (ip[0] >> 4 != 4 || ihl < IP4_HDR || total < ihl || ip[8] == 0)
 		return CNT_IP_BAD;
 	if (total > room)
-		return too_long(net, p, total);
+		return net_too_long(net, p, total, ip[9], CNT_IP_BAD);
 	if (!(p->flags & PKT_IP_GOOD) && csum_finish(csum_add(0, ip, ihl)) != 0)
 		return CNT_IP_CSUM;
 	if (ihl > IP4_HDR && !options_good(ip + IP4_HDR, ihl - IP4_HDR))

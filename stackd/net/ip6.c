@@ -3,7 +3,6 @@
  * IPv6 (RFC 8200): what of it is believed, whom it is for, and the header of what we send.  A port without an address of IPv6
  * does not speak it.
  */
-#include "stackd/log.h"
 #include "stackd/net/priv.h"
 #include "stackd/nic/csum.h"
 
@@ -43,21 +42,6 @@ struct pkt *ip6_in(struct net *net, struct pkt *p, uint64_t now_us)
 	return headers_in(net, p, now_us);
 }
 
-/* A peer that leaves segmentation to its port hands over more than the MTU, and our port's buffer cuts it short. */
-static enum stats_counter too_long(struct net *net, const struct pkt *p, uint32_t total)
-{
-	struct net_port *port = &net->port[p->port];
-
-	if (total <= port->mtu)
-		return CNT_IP6_BAD;
-	if (!port->told_giant && p->data[p->l3_off + 6] == PROTO_TCP) {
-		port->told_giant = true;
-		log_warn("net", "%s: the other end sends packets longer than the MTU of %u, dropped; turn its segmentation offload "
-		         "off: ethtool -K INTERFACE tx off (there, not here)", port->nic->name, port->mtu);
-	}
-	return CNT_IP_GIANT;
-}
-
 static enum stats_counter header_check(struct net *net, struct pkt *p)
 {
 	const uint8_t *ip = p->data + p->l3_off;
@@ -69,7 +53,7 @@ static enum stats_counter header_check(struct net *net, struct pkt *p)
 	if (ip[0] >> 4 != 6 || total > UINT16_MAX)
 		return CNT_IP6_BAD;
 	if (total > room)
-		return too_long(net, p, total);
+		return net_too_long(net, p, total, ip[6], CNT_IP6_BAD);
 	p->len = p->l3_off + total; /* without Ethernet's padding */
 	p->l3_len = (uint16_t)total;
 	p->tos = (uint8_t)(ip[0] << 4 | ip[1] >> 4);

@@ -255,6 +255,26 @@ uint64_t net_tick(struct net *net, uint64_t now_us)
 	return sooner(next, frag_tick(net, now_us));
 }
 
+void net_tell_giant(struct net_port *port)
+{
+	if (port->told_giant)
+		return;
+	port->told_giant = true;
+	log_warn("net", "%s: the other end sends packets longer than the MTU of %u, dropped; turn its segmentation offload off: "
+	         "ethtool -K INTERFACE tx off (there, not here)", port->nic->name, port->mtu);
+}
+
+enum stats_counter net_too_long(struct net *net, const struct pkt *p, uint32_t total, uint8_t proto, enum stats_counter otherwise)
+{
+	struct net_port *port = &net->port[p->port];
+
+	if (total <= port->mtu)
+		return otherwise;
+	if (proto == PROTO_TCP)
+		net_tell_giant(port);
+	return CNT_IP_GIANT;
+}
+
 bool net_bucket_take(struct net_bucket *b, uint64_t now_us)
 {
 	uint64_t full = b->burst * 1000000ull;

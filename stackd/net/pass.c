@@ -100,15 +100,6 @@ static void tell_partial(struct net_port *port)
 	log_info("net", "%s: its sender leaves checksums to a port that there is none of; they are completed here", port->nic->name);
 }
 
-static void tell_giant(struct net_port *port)
-{
-	if (port->told_giant)
-		return;
-	port->told_giant = true;
-	log_warn("net", "%s: the other end sends packets longer than the MTU of %u, dropped; turn its segmentation offload off: "
-	         "ethtool -K INTERFACE tx off (there, not here)", port->nic->name, port->mtu);
-}
-
 void net_pass(struct net *net, struct pkt **pkts, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
@@ -120,7 +111,7 @@ void net_pass(struct net *net, struct pkt **pkts, unsigned n)
 		if ((pkts[i]->flags & PKT_JOINED) != 0)
 			continue; /* it came in pieces, which were seen */
 		if (pkts[i]->len > port->mtu + (uint32_t)LINK_MAX)
-			tell_giant(port);
+			net_tell_giant(port);
 		if (!l4_of(&l4, pkts[i]) || !is_partial(&l4))
 			continue;
 		complete(&l4);

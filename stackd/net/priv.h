@@ -275,6 +275,10 @@ void steer_init(struct net *net);
 uint32_t steer_hash4(const struct net *net, uint32_t src, uint32_t dst);
 
 /* net.c */
+void net_tell_giant(struct net_port *port); /* in the log, once */
+/* Why a packet is dropped that says to be longer than its frame: a peer that leaves segmentation to its port hands over more than the
+ * MTU, and our port's buffer cuts it short. */
+enum stats_counter net_too_long(struct net *net, const struct pkt *p, uint32_t total, uint8_t proto, enum stats_counter otherwise);
 bool net_bucket_take(struct net_bucket *b, uint64_t now_us);
 uint64_t net_keyed_hash(uint64_t seed, uint64_t a, uint64_t b);
 uint64_t net_random(struct net *net);

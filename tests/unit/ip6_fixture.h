@@ -219,6 +219,23 @@ static inline void out_mark6(const uint8_t mac[6], uint8_t mark)
 	ck_assert_uint_eq(f[54], mark);
 }
 
+/* What TCP would be told. */
+static struct net_icmp_error told;
+static unsigned tells;
+
+static inline void on_error(void *arg, const struct net_icmp_error *e)
+{
+	(void)arg;
+	told = *e;
+	tells++;
+}
+
+static inline void tells_start(void)
+{
+	tells = 0;
+	net_on_icmp_error(net, on_error, NULL);
+}
+
 #define SUITE6_BEGIN(name)                                                                                             \
 	int main(void)                                                                                                 \
 	{                                                                                                              \

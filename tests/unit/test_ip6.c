@@ -457,16 +457,6 @@ START_TEST(errors_are_rationed_and_never_answer_errors)
 }
 END_TEST
 
-static struct net_icmp_error told;
-static unsigned tells;
-
-static void on_error(void *arg, const struct net_icmp_error *e)
-{
-	(void)arg;
-	told = *e;
-	tells++;
-}
-
 /* An error about a segment from src to PEER6. */
 static void in_error(uint8_t type, uint8_t code, uint32_t value, struct ipaddr src)
 {
@@ -487,8 +477,7 @@ START_TEST(errors_are_told_in_icmps_numbers)
 {
 	static const uint8_t t[][4] = {{1, 0, 3, 0}, {1, 1, 3, 13}, {1, 3, 3, 1}, {1, 4, 3, 3}, {1, 9, 3, 1}, {3, 0, 11, 0}, {4, 1, 3, 2}};
 
-	net_on_icmp_error(net, on_error, NULL);
-	tells = 0;
+	tells_start();
 	for (unsigned i = 0; i < sizeof(t) / 4; i++) {
 		in_error(t[i][0], t[i][1], 0, OURS6);
 		ck_assert_uint_eq(tells, i + 1);
@@ -507,8 +496,7 @@ END_TEST
 /* RFC 8201, 4 */
 START_TEST(packet_too_big)
 {
-	net_on_icmp_error(net, on_error, NULL);
-	tells = 0;
+	tells_start();
 	in_error(ICMP6_TOO_BIG, 0, 1400, OURS6);
 	ck_assert_uint_eq(tells, 1);
 	ck_assert_uint_eq(told.type, ICMP_UNREACHABLE);
@@ -527,8 +515,7 @@ START_TEST(truncated_messages)
 {
 	uint8_t m[68] = {ICMP6_TOO_BIG};
 
-	net_on_icmp_error(net, on_error, NULL);
-	tells = 0;
+	tells_start();
 	for (unsigned len = 0; len < 8 + 48; len++)
 		in_icmp6(ROUTER6, OURS6, m, len < 4 ? 4 : len);
 	ck_assert_uint_eq(tells, 0);

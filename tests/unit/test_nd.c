@@ -122,24 +122,13 @@ START_TEST(nobody_answers)
 END_TEST
 
 /* The connection is told: its SYN has nowhere to go. */
-static struct net_icmp_error told;
-static unsigned tells;
-
-static void on_error(void *arg, const struct net_icmp_error *e)
-{
-	(void)arg;
-	told = *e;
-	tells++;
-}
-
 START_TEST(a_dead_neighbour_is_told)
 {
 	struct ipaddr from = OURS6, to = PEER6;
 	uint8_t *ip;
 	struct pkt *p = net_alloc(net, &to, 60, &ip);
 
-	tells = 0;
-	net_on_icmp_error(net, on_error, NULL);
+	tells_start();
 	net_ip_header(net, ip, &from, &to, PROTO_TCP, 60, 0, 0);
 	memset(ip + 40, 0, 20);
 	put16(ip + 40, 4000);
