@@ -348,6 +348,8 @@ static void end(struct daemon *d)
 	steer_destroy(d->steer);
 	listen_table_destroy(d->ctl.listeners);
 	for (unsigned i = 0; i < d->net.ports; i++)
+		nic_drop(d->net.port[i].nic); /* a bridge's frames belong to the other port */
+	for (unsigned i = 0; i < d->net.ports; i++)
 		nic_close(d->net.port[i].nic);
 	stat_seg_destroy(&d->stat);
 }

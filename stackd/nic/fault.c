@@ -381,15 +381,24 @@ static void dir_clear(struct fault_dir *d)
 	for (unsigned i = 0; i < d->held_count; i++)
 		nic_free(d->held[i].pkt);
 	free(d->heap);
+	d->heap = NULL;
+	d->heap_count = d->heap_size = d->held_count = 0;
 }
 
-static void fault_close(struct nic *n)
+static void fault_drop(struct nic *n)
 {
 	struct fault *t = (struct fault *)n;
 
 	for (unsigned q = 0; q < FAULT_QUEUES; q++)
 		for (unsigned d = 0; d < 2; d++)
 			dir_clear(&t->dir[q][d]);
+}
+
+static void fault_close(struct nic *n)
+{
+	struct fault *t = (struct fault *)n;
+
+	fault_drop(n);
 	nic_close(t->inner);
 	free(t);
 }
@@ -401,5 +410,6 @@ static const struct nic_ops fault_ops = {
 	.free = fault_free,
 	.next_us = fault_next_us,
 	.counters = fault_counters,
+	.drop = fault_drop,
 	.close = fault_close,
 };

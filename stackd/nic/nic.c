@@ -75,6 +75,12 @@ const char *nic_counter_name(unsigned id)
 	return id < NIC_CNT_MAX ? name[id] : "?";
 }
 
+void nic_drop(struct nic *n)
+{
+	if (n && n->ops->drop)
+		n->ops->drop(n);
+}
+
 void nic_close(struct nic *n)
 {
 	if (n)

@@ -53,6 +53,7 @@ struct nic_ops {
 	void (*free)(struct pkt *p);
 	uint64_t (*next_us)(struct nic *n, unsigned queue, uint64_t now_us); /* may be NULL */
 	void (*counters)(struct nic *n, uint64_t out[]);                     /* may be NULL */
+	void (*drop)(struct nic *n);                                         /* may be NULL */
 	void (*close)(struct nic *n);
 };
 
@@ -130,6 +131,8 @@ uint64_t nic_next_us(struct nic *n, unsigned queue, uint64_t now_us);
 void nic_counters(struct nic *n, uint64_t out[NIC_CNT_MAX]);
 const char *nic_counter_name(unsigned id);
 
+/* Frees the frames that wait inside it.  They may be those of other ports: to be called for all ports before the first is closed. */
+void nic_drop(struct nic *n);
 void nic_close(struct nic *n);
 
 #endif

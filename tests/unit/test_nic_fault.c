@@ -318,6 +318,26 @@ START_TEST(frames_of_its_own_are_freed)
 }
 END_TEST
 
+/* What a bridge sends came in by another port, which may be closed first. */
+START_TEST(frames_of_another_port_are_dropped_in_time)
+{
+	struct nic *other[2];
+	struct pkt *p;
+
+	open_with((struct nic_fault){ .delay_us = 1000 });
+	ck_assert_int_eq(nic_mem_pair(other, PACKETS, 1500), 0);
+	p = numbered(other[0], 1);
+	ck_assert_uint_eq(nic_tx(bad, 0, &p, 1, 0), 1);
+	ck_assert_uint_ne(nic_next_us(bad, 0, 0), UINT64_MAX);
+	nic_drop(other[0]);
+	nic_drop(bad);
+	ck_assert_uint_eq(nic_next_us(bad, 0, 0), UINT64_MAX);
+	nic_close(other[0]);
+	nic_close(other[1]);
+	close_all();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("nic_fault");
@@ -339,6 +359,7 @@ int main(void)
 	tcase_add_test(c, rate_limit);
 	tcase_add_test(c, closing_frees_what_is_under_way);
 	tcase_add_test(c, frames_of_its_own_are_freed);
+	tcase_add_test(c, frames_of_another_port_are_dropped_in_time);
 	suite_add_tcase(s, c);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_ENV);
