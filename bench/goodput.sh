@@ -67,6 +67,8 @@ bridge_up()
 	wait_line 30 "$T/bridge.log" "${PIDS[bridge]}" '\bready\b' || { log_show bridge; exit 1; }
 }
 
+kernel_listens() { ip netns exec "$NSA" ss -Hltn sport = :8080 | grep -q .; }
+
 senders_up()
 {
 	stackd_conf
@@ -79,7 +81,7 @@ senders_up()
 	cp "$BUILD/examples/httpd-kernel" "$T/bin/"
 	spawn httpd-kernel ip netns exec "$NSA" setpriv --reuid=nobody --regid=nogroup --clear-groups \
 		"$T/bin/httpd-kernel" -a "$PLAIN_IP" -p 8080 -r "$T/www"
-	poll 10 eval 'ip netns exec "$NSA" ss -Hltn sport = :8080 | grep -q .'
+	poll 10 kernel_listens || { log_show httpd-kernel; exit 1; }
 }
 
 where() { if [ "$1" = stackd ]; then echo "http://$CLIENT_IP/large"; else echo "http://$PLAIN_IP:8080/large"; fi; }
