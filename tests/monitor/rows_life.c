@@ -300,6 +300,34 @@ static void destroyed(void)
 	on(MOS_ON_PKT_IN, MOS_HK_SND, destroys);
 }
 
+/* --- More flows than may be (monitor.max_flows is 64) ------------------------------------------------------------------------------ */
+
+static unsigned starts, ends, early_ends;
+
+static void counts(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	(void)m;
+	(void)sock;
+	(void)side;
+	(void)arg;
+	starts += event == MOS_ON_CONN_START;
+	ends += event == MOS_ON_CONN_END;
+	early_ends += event == MOS_ON_CONN_END && starts < 80;
+}
+
+static void eviction(void)
+{
+	on(MOS_ON_CONN_START, MOS_HK_SND, counts);
+	on(MOS_ON_CONN_END, MOS_HK_SND, counts);
+}
+
+static void eviction_end(void)
+{
+	EXPECT_IS(starts, 80);
+	EXPECT_IS(ends, 160);
+	EXPECT(early_ends >= 2 * (80 - 64 - 1)); /* before the last one has begun */
+}
+
 ROWS(life,
 	{ .name = "timers: once, in the order they are due, with their id and nothing else", .scene = "exchange", .begin = timers,
 	  .told =
@@ -399,3 +427,7 @@ ROWS(life,
 	{ .name = "two contexts: each flow is seen by one", .scene = "many", .begin = twins, .socks = 1, .end = twins_end },
 	{ .name = "a context destroyed in a callback", .scene = "exchange", .begin = destroyed, .told =
 		  "snd cli PKT_IN S SYN_SENT/-\n" });
+
+const struct row_group rows_few = { "few", (const struct row[]){
+	{ .name = "CONN_END: a flow that makes room for another", .scene = "crowd", .begin = eviction, .end = eviction_end },
+	}, 1 };
