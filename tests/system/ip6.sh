@@ -208,13 +208,18 @@ stop watcher || true
 
 stop web || true
 stackd_stop
-sed -i 's/cores = \[0\]/cores = [0, 1]/' "$T/stackd.conf"
+sed -i "s/cores = \[0\]/cores = [0, 1]/; s|\"$STACK_IP/24\", ||; s|\"$KERNEL_IP\", ||" "$T/stackd.conf" # and no IPv4
 stackd_start
 httpd_start web 80 -c 0,1
 check "two engines: ping6" poll 5 ping6 -c 1 "$STACK6"
 check "two engines: curl" same6 30M "$STACK6"
 check "two engines: fetch" fetched "http://[$KERNEL6]:8080/64K" 64K 100
 check "frames went to the engine of their flow" counted core.steered
+
+again "fault = { loss = 0.02; reorder = 0.05; duplicate = 0.02; corrupt = 0.01; delay_ms = 2; seed = 6; };"
+check "ping6 over a bad wire" poll 20 ping6 -c 1 "$STACK6"
+check "curl over a bad wire" same6 1M "$STACK6"
+check "fetch over a bad wire" fetched "http://[$KERNEL6]:8080/1M" 1M 4
 
 vlan_up
 again "vlan = 7;"

@@ -321,6 +321,34 @@ END_TEST
 	"\"cwnd\":0,\"mss\":0,\"retrans\":0}"
 #define FLOWS(x) "{\"flows\":[\n" x "\n]}\n"
 
+static struct ipaddr ip6(const char *text, uint8_t port)
+{
+	struct ipaddr a;
+
+	ck_assert_int_eq(inet_pton(AF_INET6, text, a.b), 1);
+	a.b[3] |= port;
+	return a;
+}
+
+START_TEST(addresses)
+{
+	struct options o = plain;
+	char text[ADDRESS_TEXT];
+	struct ipaddr a = ip6("fd00::1", 0), local = ip6("fe80::1", 3), any = ip6("::", 0), any4 = ip("0.0.0.0");
+
+	ck_assert_str_eq(address_text(&a, false, text), "[fd00::1]");
+	ck_assert_str_eq(address_text(&a, true, text), "fd00::1");
+	ck_assert_str_eq(address_text(&local, false, text), "[fe80::1%3]");
+	ck_assert_str_eq(address_text(&local, true, text), "fe80::1%3");
+	ck_assert_str_eq(address_text(&any, false, text), "*");
+	ck_assert_str_eq(address_text(&any4, false, text), "0.0.0.0");
+	made->listener[0].v6only = 1; /* :: of one family alone */
+	prints(cmd_listeners, &o, "ADDRESS  PORT  APP  BACKLOG  WAITING  SYNS  REUSEPORT\n"
+	                          "[::]       80    5      128        1     2  \n");
+	made->listener[0].v6only = 0;
+}
+END_TEST
+
 START_TEST(flows)
 {
 	struct options o = plain;
@@ -869,6 +897,7 @@ int main(void)
 	tcase_add_test(t, apps);
 	tcase_add_test(t, apps_json);
 	tcase_add_test(t, listeners);
+	tcase_add_test(t, addresses);
 	tcase_add_test(t, flows);
 	tcase_add_test(t, flows_filters);
 	tcase_add_test(t, monitors);
