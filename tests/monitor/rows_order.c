@@ -5,6 +5,46 @@
 #define _GNU_SOURCE
 #include "tests/monitor/rows.h"
 
+/* What note_all() tells of a handshake, of the second FIN and its answer, of a reset, of the end. */
+#define OPENED \
+	"snd cli PKT_IN S SYN_SENT/-\n" \
+	"snd cli CONN_START S SYN_SENT/-\n" \
+	"snd cli STATE_CHANGE S SYN_SENT/-\n" \
+	"rcv svr PKT_IN S SYN_SENT/SYN_RCVD\n" \
+	"rcv svr CONN_START S SYN_SENT/SYN_RCVD\n" \
+	"rcv svr STATE_CHANGE S SYN_SENT/SYN_RCVD\n" \
+	"snd svr PKT_IN SA SYN_SENT/SYN_RCVD\n" \
+	"rcv cli PKT_IN SA ESTABLISHED/SYN_RCVD\n" \
+	"rcv cli STATE_CHANGE SA ESTABLISHED/SYN_RCVD\n" \
+	"snd cli PKT_IN A ESTABLISHED/SYN_RCVD\n" \
+	"rcv svr PKT_IN A ESTABLISHED/ESTABLISHED\n" \
+	"rcv svr STATE_CHANGE A ESTABLISHED/ESTABLISHED\n"
+#define CLOSED \
+	"snd svr PKT_IN FA FIN_WAIT_1/LAST_ACK\n" \
+	"snd svr STATE_CHANGE FA FIN_WAIT_1/LAST_ACK\n" \
+	"rcv cli PKT_IN FA TIME_WAIT/LAST_ACK\n" \
+	"rcv cli STATE_CHANGE FA TIME_WAIT/LAST_ACK\n" \
+	"snd cli PKT_IN A TIME_WAIT/LAST_ACK\n" \
+	"rcv svr PKT_IN A TIME_WAIT/CLOSED\n" \
+	"rcv svr STATE_CHANGE A TIME_WAIT/CLOSED\n"
+#define FORGOTTEN \
+	"rcv cli STATE_CHANGE - CLOSED/CLOSED\n" \
+	"rcv cli CONN_END - CLOSED/CLOSED\n" \
+	"snd cli STATE_CHANGE - CLOSED/CLOSED\n" \
+	"snd cli CONN_END - CLOSED/CLOSED\n" \
+	"rcv svr CONN_END - CLOSED/CLOSED\n" \
+	"snd svr CONN_END - CLOSED/CLOSED\n"
+#define ENDED \
+	"rcv cli CONN_END - CLOSED/CLOSED\n" \
+	"snd cli CONN_END - CLOSED/CLOSED\n" \
+	"rcv svr CONN_END - CLOSED/CLOSED\n" \
+	"snd svr CONN_END - CLOSED/CLOSED\n"
+#define RESET \
+	"snd cli PKT_IN RA CLOSED/ESTABLISHED\n" \
+	"snd cli STATE_CHANGE RA CLOSED/ESTABLISHED\n" \
+	"rcv svr PKT_IN RA CLOSED/CLOSED\n" \
+	"rcv svr STATE_CHANGE RA CLOSED/CLOSED\n"
+
 /* --- Registering ----------------------------------------------------------------------------------------------------------- */
 
 static const event_t built_in[] = { MOS_ON_PKT_IN, MOS_ON_PKT_OUT, MOS_ON_CONN_START, MOS_ON_CONN_SETUP, MOS_ON_CONN_NEW_DATA,
@@ -270,25 +310,9 @@ ROWS(order,
 		  "rcv svr STATE_CHANGE A TIME_WAIT/CLOSED\n"
 		  "null cli NEW_DATA - TIME_WAIT/CLOSED\n"
 		  "null svr NEW_DATA - TIME_WAIT/CLOSED\n"
-		  "rcv cli STATE_CHANGE - CLOSED/CLOSED\n"
-		  "rcv cli CONN_END - CLOSED/CLOSED\n"
-		  "snd cli STATE_CHANGE - CLOSED/CLOSED\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "rcv svr CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
+		  FORGOTTEN },
 	{ .name = "order: bursts", .scene = "bursts", .begin = note_all, .told =
-		  "snd cli PKT_IN S SYN_SENT/-\n"
-		  "snd cli CONN_START S SYN_SENT/-\n"
-		  "snd cli STATE_CHANGE S SYN_SENT/-\n"
-		  "rcv svr PKT_IN S SYN_SENT/SYN_RCVD\n"
-		  "rcv svr CONN_START S SYN_SENT/SYN_RCVD\n"
-		  "rcv svr STATE_CHANGE S SYN_SENT/SYN_RCVD\n"
-		  "snd svr PKT_IN SA SYN_SENT/SYN_RCVD\n"
-		  "rcv cli PKT_IN SA ESTABLISHED/SYN_RCVD\n"
-		  "rcv cli STATE_CHANGE SA ESTABLISHED/SYN_RCVD\n"
-		  "snd cli PKT_IN A ESTABLISHED/SYN_RCVD\n"
-		  "rcv svr PKT_IN A ESTABLISHED/ESTABLISHED\n"
-		  "rcv svr STATE_CHANGE A ESTABLISHED/ESTABLISHED\n"
+		  OPENED
 		  "snd cli PKT_IN PA ESTABLISHED/ESTABLISHED\n"
 		  "rcv svr PKT_IN PA ESTABLISHED/ESTABLISHED\n"
 		  "snd svr PKT_IN A ESTABLISHED/ESTABLISHED\n"
@@ -323,25 +347,9 @@ ROWS(order,
 		  "rcv svr PKT_IN A TIME_WAIT/CLOSED\n"
 		  "rcv svr STATE_CHANGE A TIME_WAIT/CLOSED\n"
 		  "null cli NEW_DATA - TIME_WAIT/CLOSED\n"
-		  "rcv cli STATE_CHANGE - CLOSED/CLOSED\n"
-		  "rcv cli CONN_END - CLOSED/CLOSED\n"
-		  "snd cli STATE_CHANGE - CLOSED/CLOSED\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "rcv svr CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
+		  FORGOTTEN },
 	{ .name = "order: REXMIT", .scene = "again", .begin = note_all, .told =
-		  "snd cli PKT_IN S SYN_SENT/-\n"
-		  "snd cli CONN_START S SYN_SENT/-\n"
-		  "snd cli STATE_CHANGE S SYN_SENT/-\n"
-		  "rcv svr PKT_IN S SYN_SENT/SYN_RCVD\n"
-		  "rcv svr CONN_START S SYN_SENT/SYN_RCVD\n"
-		  "rcv svr STATE_CHANGE S SYN_SENT/SYN_RCVD\n"
-		  "snd svr PKT_IN SA SYN_SENT/SYN_RCVD\n"
-		  "rcv cli PKT_IN SA ESTABLISHED/SYN_RCVD\n"
-		  "rcv cli STATE_CHANGE SA ESTABLISHED/SYN_RCVD\n"
-		  "snd cli PKT_IN A ESTABLISHED/SYN_RCVD\n"
-		  "rcv svr PKT_IN A ESTABLISHED/ESTABLISHED\n"
-		  "rcv svr STATE_CHANGE A ESTABLISHED/ESTABLISHED\n"
+		  OPENED
 		  "snd cli PKT_IN PA ESTABLISHED/ESTABLISHED\n"
 		  "rcv svr PKT_IN PA ESTABLISHED/ESTABLISHED\n"
 		  "snd svr PKT_IN A ESTABLISHED/ESTABLISHED\n"
@@ -360,21 +368,10 @@ ROWS(order,
 		  "snd cli REXMIT FA FIN_WAIT_1/CLOSE_WAIT\n"
 		  "rcv svr PKT_IN FA FIN_WAIT_1/CLOSE_WAIT\n"
 		  "rcv svr REXMIT FA FIN_WAIT_1/CLOSE_WAIT\n"
-		  "snd svr PKT_IN FA FIN_WAIT_1/LAST_ACK\n"
-		  "snd svr STATE_CHANGE FA FIN_WAIT_1/LAST_ACK\n"
-		  "rcv cli PKT_IN FA TIME_WAIT/LAST_ACK\n"
-		  "rcv cli STATE_CHANGE FA TIME_WAIT/LAST_ACK\n"
-		  "snd cli PKT_IN A TIME_WAIT/LAST_ACK\n"
-		  "rcv svr PKT_IN A TIME_WAIT/CLOSED\n"
-		  "rcv svr STATE_CHANGE A TIME_WAIT/CLOSED\n"
+		  CLOSED
 		  "null cli NEW_DATA - TIME_WAIT/CLOSED\n"
 		  "null svr NEW_DATA - TIME_WAIT/CLOSED\n"
-		  "rcv cli STATE_CHANGE - CLOSED/CLOSED\n"
-		  "rcv cli CONN_END - CLOSED/CLOSED\n"
-		  "snd cli STATE_CHANGE - CLOSED/CLOSED\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "rcv svr CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
+		  FORGOTTEN },
 	{ .name = "order: REXMIT of SYN, SYN-ACK", .scene = "opening", .begin = note_all, .told =
 		  "snd cli PKT_IN S SYN_SENT/-\n"
 		  "snd cli CONN_START S SYN_SENT/-\n"
@@ -398,27 +395,10 @@ ROWS(order,
 		  "rcv svr STATE_CHANGE A ESTABLISHED/ESTABLISHED\n"
 		  "snd cli PKT_IN A ESTABLISHED/ESTABLISHED\n"
 		  "rcv svr PKT_IN A ESTABLISHED/ESTABLISHED\n"
-		  "snd cli PKT_IN RA CLOSED/ESTABLISHED\n"
-		  "snd cli STATE_CHANGE RA CLOSED/ESTABLISHED\n"
-		  "rcv svr PKT_IN RA CLOSED/CLOSED\n"
-		  "rcv svr STATE_CHANGE RA CLOSED/CLOSED\n"
-		  "rcv cli CONN_END - CLOSED/CLOSED\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "rcv svr CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
+		  RESET
+		  ENDED },
 	{ .name = "order: ERROR", .scene = "beyond", .begin = note_all, .told =
-		  "snd cli PKT_IN S SYN_SENT/-\n"
-		  "snd cli CONN_START S SYN_SENT/-\n"
-		  "snd cli STATE_CHANGE S SYN_SENT/-\n"
-		  "rcv svr PKT_IN S SYN_SENT/SYN_RCVD\n"
-		  "rcv svr CONN_START S SYN_SENT/SYN_RCVD\n"
-		  "rcv svr STATE_CHANGE S SYN_SENT/SYN_RCVD\n"
-		  "snd svr PKT_IN SA SYN_SENT/SYN_RCVD\n"
-		  "rcv cli PKT_IN SA ESTABLISHED/SYN_RCVD\n"
-		  "rcv cli STATE_CHANGE SA ESTABLISHED/SYN_RCVD\n"
-		  "snd cli PKT_IN A ESTABLISHED/SYN_RCVD\n"
-		  "rcv svr PKT_IN A ESTABLISHED/ESTABLISHED\n"
-		  "rcv svr STATE_CHANGE A ESTABLISHED/ESTABLISHED\n"
+		  OPENED
 		  "snd cli PKT_IN PA ESTABLISHED/ESTABLISHED\n"
 		  "rcv svr PKT_IN PA ESTABLISHED/ESTABLISHED\n"
 		  "snd cli PKT_IN PA ESTABLISHED/ESTABLISHED\n"
@@ -430,15 +410,9 @@ ROWS(order,
 		  "rcv svr PKT_IN PA ESTABLISHED/ESTABLISHED\n"
 		  "snd svr PKT_IN A ESTABLISHED/ESTABLISHED\n"
 		  "rcv cli PKT_IN A ESTABLISHED/ESTABLISHED\n"
-		  "snd cli PKT_IN RA CLOSED/ESTABLISHED\n"
-		  "snd cli STATE_CHANGE RA CLOSED/ESTABLISHED\n"
-		  "rcv svr PKT_IN RA CLOSED/CLOSED\n"
-		  "rcv svr STATE_CHANGE RA CLOSED/CLOSED\n"
+		  RESET
 		  "null svr NEW_DATA - CLOSED/CLOSED\n"
-		  "rcv cli CONN_END - CLOSED/CLOSED\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "rcv svr CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
+		  ENDED },
 	{ .name = "order: bad checksums: raw sockets alone see them", .scene = "bad", .begin = all_and_raw, .socks = 1, .told =
 		  "null null PKT_IN S -/-\n"
 		  "snd cli PKT_IN S SYN_SENT/-\n"
@@ -464,15 +438,9 @@ ROWS(order,
 		  "snd svr PKT_IN A ESTABLISHED/ESTABLISHED\n"
 		  "rcv cli PKT_IN A ESTABLISHED/ESTABLISHED\n"
 		  "null null PKT_IN RA -/-\n"
-		  "snd cli PKT_IN RA CLOSED/ESTABLISHED\n"
-		  "snd cli STATE_CHANGE RA CLOSED/ESTABLISHED\n"
-		  "rcv svr PKT_IN RA CLOSED/CLOSED\n"
-		  "rcv svr STATE_CHANGE RA CLOSED/CLOSED\n"
+		  RESET
 		  "null svr NEW_DATA - CLOSED/CLOSED\n"
-		  "rcv cli CONN_END - CLOSED/CLOSED\n"
-		  "snd cli CONN_END - CLOSED/CLOSED\n"
-		  "rcv svr CONN_END - CLOSED/CLOSED\n"
-		  "snd svr CONN_END - CLOSED/CLOSED\n" },
+		  ENDED },
 	{ .name = "several sockets: client's packets in the order of registration, server's in reverse", .scene = "exchange",
 	  .begin = three, .socks = 2, .told =
 		  "snd S: 1 2 3\n"
