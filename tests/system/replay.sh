@@ -122,6 +122,17 @@ by_run()
 	[ "$rc" = 7 ] && rmdir "$T/tmp"
 }
 
+# A signal ends ./run replay, whatever its program does.
+by_signal()
+{
+	local rc=0
+	mkdir -p "$T/tmp"
+	spawn run env TMPDIR="$T/tmp" "$TOP/run" replay "$T/cap/whole.pcap" sh -c 'echo "program $$"; exec tail -f /dev/null'
+	wait_line 10 "$T/run.log" "${PIDS["run"]}" '^program ' || return
+	stop run TERM || rc=$?
+	[ "$rc" = 143 ] && rmdir "$T/tmp" && ! kill -0 "$(sed -n 's/^program //p' "$T/run.log")" 2>/dev/null
+}
+
 net_up
 mkdir "$T/cap"
 chmod 777 "$T" # the control socket is made by nobody
@@ -191,4 +202,5 @@ check "in real time" real_time
 check "a file that is cut short" cut_short
 check "a file that is none" garbage
 check "./run replay" by_run
+check "./run replay ended by a signal" by_signal
 finish
