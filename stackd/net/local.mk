@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
-stackd_core_sources += stackd/net/arp.c stackd/net/dad.c stackd/net/eth.c stackd/net/ext6.c stackd/net/frag.c stackd/net/icmp.c \
+stackd_core_sources += stackd/net/arp.c stackd/net/dad.c stackd/net/eth.c stackd/net/ext6.c stackd/net/frag.c stackd/net/frag.h stackd/net/frag_part.c \
+	stackd/net/frag_whole.c stackd/net/icmp.c \
 	stackd/net/icmp6.c stackd/net/ip4.c stackd/net/ip6.c stackd/net/ip6_addr.c stackd/net/mld.c stackd/net/nd.c \
 	stackd/net/neigh.c stackd/net/neigh.h stackd/net/neigh_table.c \
 	stackd/net/l4.c stackd/net/net.c stackd/net/net.h stackd/net/pass.c stackd/net/priv.h stackd/net/route.c stackd/net/steer.c
