@@ -19,7 +19,7 @@ enum { JOURNAL_MAX = 65536, LIMIT_S = 25 };
 
 struct row_run run;
 
-static const struct row_group *const groups[] = { &rows_event, &rows_order, &rows_stream, &rows_small, &rows_own, &rows_life, &rows_few, &rows_packet, &rows_inline, &rows_edit };
+static const struct row_group *const groups[] = { &rows_event, &rows_order, &rows_stream, &rows_small, &rows_own, &rows_life, &rows_few, &rows_engines, &rows_packet, &rows_inline, &rows_edit };
 
 static char journal[JOURNAL_MAX];
 static size_t journal_len;

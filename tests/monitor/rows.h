@@ -37,7 +37,7 @@ struct row_group {
 	unsigned rows;
 };
 
-extern const struct row_group rows_event, rows_order, rows_stream, rows_small, rows_own, rows_own, rows_life, rows_few, rows_packet, rows_inline, rows_edit;
+extern const struct row_group rows_event, rows_order, rows_stream, rows_small, rows_own, rows_own, rows_life, rows_few, rows_engines, rows_packet, rows_inline, rows_edit;
 
 /* The row of this process. */
 struct row_run {

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "tests/monitor/rows.h"
 
+#include <mtcp_util.h>
 #include <time.h>
 
 /* --- Timers ------------------------------------------------------------------------------------------------------------------- */
@@ -260,19 +261,24 @@ static void seen_by(mctx_t m, int sock, int side, event_t event, filter_arg_t *a
 	__atomic_add_fetch(&seen[(ntohs(a.sin_port) - 30000) % 20][m == twin], 1, __ATOMIC_RELAXED);
 }
 
-static void twins(void)
+static void twin_of(int cpu, callback_t cb)
 {
 	mctx_t m = run.m;
 	int sock;
 
-	twin = mtcp_create_context(0);
+	twin = mtcp_create_context(cpu);
 	EXPECT(twin != NULL);
 	EXPECT_IS(mtcp_monitor_lossless(twin), 0);
 	run.m = twin;
 	sock = another();
 	run.m = m;
-	on(MOS_ON_PKT_IN, MOS_HK_SND, seen_by);
-	EXPECT_IS(mtcp_register_callback(twin, sock, MOS_ON_PKT_IN, MOS_HK_SND, seen_by), 0);
+	on(MOS_ON_PKT_IN, MOS_HK_SND, cb);
+	EXPECT_IS(mtcp_register_callback(twin, sock, MOS_ON_PKT_IN, MOS_HK_SND, cb), 0);
+}
+
+static void twins(void)
+{
+	twin_of(0, seen_by);
 }
 
 static void twins_end(void)
@@ -287,6 +293,21 @@ static void twins_end(void)
 		by[1] += seen[i][1] > 0;
 	}
 	EXPECT(by[0] > 0 && by[1] > 0);
+}
+
+/* Both ways. */
+static void steered(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	struct pkt_info p;
+
+	seen_by(m, sock, side, event, arg);
+	EXPECT_IS(mtcp_getlastpkt(m, sock, side, &p), 0);
+	EXPECT_IS(GetRSSCPUCore(p.iph->saddr, p.iph->daddr, p.tcph->source, p.tcph->dest, 2), m->cpu);
+}
+
+static void steering(void)
+{
+	twin_of(1, steered);
 }
 
 static void destroys(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
@@ -430,4 +451,9 @@ ROWS(life,
 
 const struct row_group rows_few = { "few", (const struct row[]){
 	{ .name = "CONN_END: a flow that makes room for another", .scene = "crowd", .begin = eviction, .end = eviction_end },
+	}, 1 };
+
+const struct row_group rows_engines = { "engines", (const struct row[]){
+	{ .name = "a context per engine: flows are where GetRSSCPUCore says", .scene = "many", .begin = steering, .socks = 1,
+	  .end = twins_end },
 	}, 1 };

@@ -69,11 +69,12 @@ cp "$BUILD/tests/monitor/.libs/rows" "$T/bin/" 2>/dev/null || cp "$BUILD/tests/m
 chmod -R a+rX "$T/bin"
 python3 -B "$TOP/tests/monitor/rows.py" "$T/cap"
 [ $# -gt 0 ] || check "doc/monitoring.md lists them" documented
-for name in ${1:-event order stream small own life few packet inline edit}; do
+for name in ${1:-event order stream small own life few engines packet inline edit}; do
 	keys=$KEYS RIGHT=passive client=''
 	[[ $name != inline && $name != edit ]] || RIGHT=inline client='on_failure = "drop"; deadline_ms = 1000;'
 	[ "$name" != small ] || keys="$KEYS buffer_max = 16384;"
 	[ "$name" != few ] || keys="$KEYS max_flows = 64;"
+	if [ "$name" = engines ]; then CORES='0, 1'; else CORES=0; fi
 	rows "$name" "$keys" "$client" ${2:+"$2"}
 	[[ ! own:packet:inline:edit =~ $name ]] || check "group $name, two engines" again '0, 1' "$name" "$keys" "$client" ${2:+"$2"}
 done
