@@ -127,6 +127,51 @@ static void mistakes(void)
 	FAILS(change(run.m, run.sock, 0, NULL, 0, MOS_DROP), EPERM);
 }
 
+/* Relative to the initial numbers of the capture. */
+static void tell_numbers(mctx_t m, int sock, const char *where, int from)
+{
+	struct pkt_info p;
+
+	EXPECT_IS(mtcp_getlastpkt(m, sock, 0, &p), 0);
+	if (p.tcph->syn)
+		return;
+	tell("%s of %s: %s from %d, %u bytes, ack %d", where, side_name(from), packet_flags(m, sock),
+	     (int)(p.seq - (from == MOS_SIDE_CLI ? 1001 : 5000001)), p.payloadlen, (int)(p.ack_seq - (from == MOS_SIDE_CLI ? 5000001 : 1001)));
+}
+
+static void numbers_snd(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	(void)event;
+	(void)arg;
+	tell_numbers(m, sock, "sent", side);
+	if (carries(m, sock, "question"))
+		EXPECT_IS(change(m, sock, 2, "EST", 3, op | MOS_TCP_PAYLOAD), 0);
+}
+
+static void numbers_rcv(mctx_t m, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	(void)event;
+	(void)arg;
+	tell_numbers(m, sock, "arrived", 1 - side);
+}
+
+static void numbers(int how)
+{
+	op = how;
+	on(MOS_ON_PKT_IN, MOS_HK_SND, numbers_snd);
+	on(MOS_ON_PKT_IN, MOS_HK_RCV, numbers_rcv);
+}
+
+static void numbers_insert(void)
+{
+	numbers(MOS_INSERT);
+}
+
+static void numbers_chomp(void)
+{
+	numbers(MOS_CHOMP);
+}
+
 ROWS(edit,
 	{ .name = "MOS_OVERWRITE at HK_SND changes what arrives", .scene = "exchange4", .begin = overwrite_snd, .told =
 		  "edited packet \"quESTion\" at 0\n"
@@ -179,4 +224,40 @@ ROWS(edit,
 		  "arriving packet \"question!\" at 0\n"
 		  "svr stream \"question!\"\n"
 		  "arriving packet \"answer\" at 0\n"
-		  "cli stream \"answer\"\n" });
+		  "cli stream \"answer\"\n" },
+	{ .name = "MOS_INSERT: later numbers and acknowledgements are translated, each way", .scene = "exchange18",
+	  .begin = numbers_insert, .told =
+		  "sent of cli: A from 0, 0 bytes, ack 0\n"
+		  "arrived of cli: A from 0, 0 bytes, ack 0\n"
+		  "sent of cli: PA from 0, 8 bytes, ack 0\n"
+		  "arrived of cli: PA from 0, 11 bytes, ack 0\n"
+		  "sent of svr: A from 0, 0 bytes, ack 8\n"
+		  "arrived of svr: A from 0, 0 bytes, ack 5\n"
+		  "sent of svr: PA from 0, 6 bytes, ack 8\n"
+		  "arrived of svr: PA from 0, 6 bytes, ack 5\n"
+		  "sent of cli: A from 8, 0 bytes, ack 6\n"
+		  "arrived of cli: A from 11, 0 bytes, ack 6\n"
+		  "sent of cli: FA from 8, 0 bytes, ack 6\n"
+		  "arrived of cli: FA from 11, 0 bytes, ack 6\n"
+		  "sent of svr: FA from 6, 0 bytes, ack 9\n"
+		  "arrived of svr: FA from 6, 0 bytes, ack 6\n"
+		  "sent of cli: A from 9, 0 bytes, ack 7\n"
+		  "arrived of cli: A from 12, 0 bytes, ack 7\n" },
+	{ .name = "MOS_CHOMP: later numbers and acknowledgements are translated, each way", .scene = "exchange19",
+	  .begin = numbers_chomp, .told =
+		  "sent of cli: A from 0, 0 bytes, ack 0\n"
+		  "arrived of cli: A from 0, 0 bytes, ack 0\n"
+		  "sent of cli: PA from 0, 8 bytes, ack 0\n"
+		  "arrived of cli: PA from 0, 5 bytes, ack 0\n"
+		  "sent of svr: A from 0, 0 bytes, ack 8\n"
+		  "arrived of svr: A from 0, 0 bytes, ack 11\n"
+		  "sent of svr: PA from 0, 6 bytes, ack 8\n"
+		  "arrived of svr: PA from 0, 6 bytes, ack 11\n"
+		  "sent of cli: A from 8, 0 bytes, ack 6\n"
+		  "arrived of cli: A from 5, 0 bytes, ack 6\n"
+		  "sent of cli: FA from 8, 0 bytes, ack 6\n"
+		  "arrived of cli: FA from 5, 0 bytes, ack 6\n"
+		  "sent of svr: FA from 6, 0 bytes, ack 9\n"
+		  "arrived of svr: FA from 6, 0 bytes, ack 12\n"
+		  "sent of cli: A from 9, 0 bytes, ack 7\n"
+		  "arrived of cli: A from 6, 0 bytes, ack 7\n" });
