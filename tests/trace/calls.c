@@ -316,9 +316,13 @@ static bool call_shutdown(struct run *r, struct end *e, struct cursor *c, int64_
 static void let_go(struct run *r, struct end *e, int linger_s)
 {
 	struct prog *p = e->prog;
+	unsigned i = 0;
 
+	while (i + 1 < LEAVING && r->leaving[i] != NULL)
+		i++;
 	end_note(r, e);
-	e->prog = NULL; /* the hook frees it */
+	e->prog = NULL;
+	r->leaving[i] = p; /* until the hook frees it */
 	host_close(&r->h, p, linger_s);
 }
 

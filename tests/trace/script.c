@@ -74,6 +74,12 @@ void run_end(struct run *r)
 	r->h.net.no_buffer = r->h.net.no_route = false;
 	if (r->h.listener != NULL)
 		(void)tcp_listener_gone(r->h.tcp, r->h.listener, UINT32_MAX);
+	(void)tcp_owner_gone(r->h.tcp, &r->h.owner, true, UINT32_MAX);
+	for (unsigned i = 0; i < LEAVING; i++) {
+		if (r->leaving[i] != NULL)
+			bytes_clear(&r->leaving[i]->tx, &r->h.tx_pool);
+		free(r->leaving[i]);
+	}
 	host_stop(&r->h);
 	r->started = false;
 }
@@ -87,6 +93,9 @@ static void on_let_go(void *arg, struct tcp_conn *c)
 			running->end[i].prog = NULL;
 		}
 	}
+	for (unsigned i = 0; i < LEAVING; i++)
+		if (running->leaving[i] == c->user)
+			running->leaving[i] = NULL;
 	host_let_go(arg, c);
 }
 

@@ -24,6 +24,7 @@
 enum {
 	ENDS = 10,           /* c0 to c9 */
 	FIRST_PORT = 5550,   /* of the peer of c0 */
+	LEAVING = 32,        /* programs that have closed and whose bytes are still on their way */
 	INCLUDES = 4,        /* how deep */
 	TOLERANCE_US = 1000, /* timers fire at whole milliseconds */
 	MTU_IP6 = 1520,      /* so that segments are as long as those over IPv4 with 1500 */
@@ -53,6 +54,7 @@ struct run {
 	bool passed_over;  /* the rest of this case is for the other family */
 	struct tcp_conf conf;
 	struct end end[ENDS];
+	struct prog *leaving[LEAVING];
 	uint64_t start_us;
 	uint64_t clock_us; /* of the last event, from the start */
 	uint64_t from_us, to_us; /* when the event of this line may happen */
