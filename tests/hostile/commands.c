@@ -78,6 +78,17 @@ static void handles(void)
 	foe_end(&f, "handles", "stale, foreign and huge ones");
 }
 
+/* Neighbours and strangers over IPv6, by ports that there are and that there are not. */
+static void connect6(struct cmd *c)
+{
+	memset(&c->connect, 0, sizeof(c->connect));
+	memcpy(c->connect.dst.b, below(2) != 0 ? "\xfd\x00\x00\x09" : "\xfe\x80\x00\x01", 4);
+	if (below(4) == 0)
+		c->connect.dst.b[3] = (uint8_t)rnd();
+	c->connect.dst.b[15] = (uint8_t)rnd();
+	c->connect.dport = (uint16_t)rnd();
+}
+
 static void connects(void)
 {
 	static const struct {
@@ -106,6 +117,8 @@ static void connects(void)
 			c.connect.dst = aim.addr;
 			c.connect.dst.b[15] = (uint8_t)rnd();
 			c.connect.sport = 0;
+		} else if (below(2) != 0) {
+			connect6(&c);
 		}
 		if (!foe_put(&f, below(f.lanes), &c))
 			break;

@@ -22,6 +22,7 @@ export ASAN_OPTIONS="quarantine_size_mb=8:${ASAN_OPTIONS:-}"
 conf_make()
 {
 	stackd_conf
+	sed -i "s|\"$STACK_IP/24\"|\"$STACK_IP/24\", \"fd00:9::1/64\"|; s|gateway = \"$KERNEL_IP\"|gateway = [ \"$KERNEL_IP\", \"fd00:9::2\" ]|" "$T/stackd.conf"
 	[ "$(nproc)" = 1 ] || sed -i 's|cores = \[0\]|cores = [0, 1]|' "$T/stackd.conf"
 	sed -i "s|clients = (|clients = ( { user = \"$HOSTILE_UID\"; endpoint = true; ports = \"7000-7999,32768-60999\"; max_sockets = 4096; max_contexts = 8; memory = \"32M\"; monitor = \"inline\"; on_failure = \"pass\"; },\n{ user = \"$WATCHER_UID\"; endpoint = false; monitor = \"passive\"; scope = \"tcp port 80\"; },\n|" \
 		"$T/stackd.conf"

@@ -148,6 +148,8 @@ vlan_up()
 	wait_line 10 "$T/tagger.log" "${PIDS[tagger]}" '^ready'
 }
 
+echoes() { [ "$(in_kernel timeout 5 bash -c "exec 3<>/dev/tcp/$STACK6/7; echo hi >&3; read -r line <&3; echo \"\$line\"")" = hi ]; }
+
 again() # PORT_KEYS: stackd anew, with its web server
 {
 	stop web || true
@@ -184,6 +186,11 @@ stop held || true
 check "a neighbour that moves is found again" neighbour_moves
 nginx6_address=$(ip -n "$NSK" -6 -o address show dev k0 | grep -c "$KERNEL6" || true)
 [ "$nginx6_address" = 1 ] || ip -n "$NSK" address add "$KERNEL6/64" dev k0 nodad
+
+app echoer "$T/bin/echo" -l -a "$STACK6" 7
+poll 10 listening 7
+check "echo on an address of IPv6" poll 5 echoes
+stop echoer || true
 
 router6_up 1400
 check "through a router whose link carries 1400" far_bytes 1M
