@@ -455,8 +455,10 @@ static struct shim_ctx *shell_take(void)
 		c->next = contexts;
 		contexts = c;
 	}
-	if (c != NULL)
+	if (c != NULL) {
 		c->fork_gen = atomic_load(&fork_gen);
+		c->info.busy = false;
+	}
 	pthread_mutex_unlock(&list_lock);
 	return c;
 }

@@ -136,6 +136,10 @@ static void take_event(struct shim_ctx *c, struct shim_lane *l, const struct eve
 	case EV_STATE:
 		take_state(c, l, e);
 		break;
+	case EV_INFO:
+		if (find(l, e->handle) != NULL)
+			info_take(c, e);
+		break;
 	default: /* of a later stackd that still speaks our ABI */
 		break;
 	}
@@ -298,6 +302,15 @@ void lane_settle(struct shim_ctx *c, struct shim_stream *st)
 {
 	if (settle(c, st) == -ENOBUFS)
 		lane_settle_later(c, st);
+}
+
+int lane_ask_info(struct shim_ctx *c, struct shim_stream *st, uint32_t token)
+{
+	struct cmd cmd = { .op = CMD_INFO, .handle = st->handle };
+	int err = settle(c, st); /* what it has been told counts */
+
+	cmd.info.token = token;
+	return err != 0 ? err : put(c, &c->lane[st->lane], &cmd);
 }
 
 void lane_settle_later(struct shim_ctx *c, struct shim_stream *st)

@@ -3,7 +3,7 @@
 lib_LTLIBRARIES += libshim.la
 libshim_la_SOURCES = libshim/shim.h libshim/api_mtcp.h libshim/api_mos.h libshim/attach.c libshim/conf.c \
 	libshim/context.c libshim/epoll.c libshim/error.c libshim/lane.c libshim/mon.h libshim/mon_attach.c \
-	libshim/mon_event.c libshim/mon_filter.c libshim/mon_option.c libshim/mon_pkt.c libshim/mon_pump.c libshim/mon_send.c \
+	libshim/info.c libshim/mon_event.c libshim/mon_filter.c libshim/mon_option.c libshim/mon_pkt.c libshim/mon_pump.c libshim/mon_send.c \
 	libshim/mon_sock.c libshim/mon_stream.c libshim/mon_table.c libshim/mon_timer.c libshim/mos.c libshim/option.c \
 	libshim/pipe.c libshim/rss.c libshim/socket.c libshim/stream.c libshim/util.c
 libshim_la_CFLAGS = $(AM_CFLAGS) -fvisibility=hidden

@@ -124,6 +124,8 @@ static int do_get(struct shim_ctx *c, int fd, int level, int name, void *val, so
 		return get_congestion(st, val, len);
 	if (level == SOL_SOCKET && name == SO_LINGER)
 		return get_linger(st, val, len);
+	if (level == IPPROTO_TCP && name == TCP_INFO)
+		return info_get(c, fd, val, len);
 	if (o != NULL)
 		v = (int)opts_value(c, st, o->opt);
 	else

@@ -245,6 +245,11 @@ struct shim_ctx {
 	uint32_t fd_low; /* no word of the bitmap before this one has a free bit */
 	uint32_t zombies; /* closed connections whose last word has not come */
 	uint32_t rcvbuf, sndbuf; /* from the configuration; 0: stackd's */
+	struct { /* info.c: the question that is under way */
+		bool busy;
+		uint32_t token, parts;
+		struct sock_info got;
+	} info;
 	struct rss_pool *pools;
 	struct shim_mon *mon; /* NULL until there is a monitor socket or a timer */
 };
@@ -311,6 +316,8 @@ bool lane_starves(const struct shim_ctx *c);
 void lane_settle(struct shim_ctx *c, struct shim_stream *st);
 /* Settle at the next pump: for what may wait. */
 void lane_settle_later(struct shim_ctx *c, struct shim_stream *st);
+/* CMD_INFO.  0 or -ENOBUFS: the ring is full. */
+int lane_ask_info(struct shim_ctx *c, struct shim_stream *st, uint32_t token);
 /* A name for a new connection of ours.  0, -ENFILE, -ENOMEM. */
 int lane_name(struct shim_ctx *c, struct shim_stream *st, uint32_t lane);
 /* It gives its name back. */
@@ -380,6 +387,10 @@ int stream_split(struct shim_ctx *c, struct shim_stream *st, int32_t linger_s);
 /* --- option.c ----------------------------------------------------------------------------------------------------------- */
 int opts_inherit(struct shim_ctx *c, struct shim_stream *st, const struct shim_opts *from);
 uint32_t opts_value(const struct shim_ctx *c, const struct shim_stream *st, enum sock_opt o);
+
+/* --- info.c ------------------------------------------------------------------------------------------------------------- */
+int info_get(struct shim_ctx *c, int fd, void *val, socklen_t *len);
+void info_take(struct shim_ctx *c, const struct event *e);
 
 /* --- epoll.c ------------------------------------------------------------------------------------------------------------ */
 struct shim_event {

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC 0x53544b44u /* "STKD" */
-#define SHM_ABI 3u            /* raised by every change of this header that old clients would misread */
+#define SHM_ABI 4u            /* raised by every change of this header that old clients would misread */
 
 enum {
 	SHM_LINE = 64,         /* cache line; also the size of a ring slot */
@@ -280,6 +280,7 @@ enum cmd_op {
 	CMD_CLOSE,    /* cmd.close: the handle is gone; linger and unread data decide between FIN and RST */
 	CMD_ACCEPTED, /* cmd.accepted: one connection left the listener's backlog */
 	CMD_SETOPT,   /* cmd.opt */
+	CMD_INFO,     /* cmd.info: answered by SOCK_INFO_PARTS times EV_INFO */
 	CMD_MAX
 };
 
@@ -316,6 +317,9 @@ struct cmd {
 			uint32_t pad;
 			uint64_t value;
 		} __attribute__((packed)) opt;
+		struct {
+			uint32_t token; /* the answer repeats it */
+		} info;
 		uint8_t raw[48];
 	};
 };
@@ -348,6 +352,27 @@ static_assert((int)OPT_MAX <= (int)SHM_OPTS_MAX, "options of a listener are bits
 
 enum cc_name { CC_CUBIC, CC_RENO, CC_MAX };
 
+/* What TCP_INFO tells, as struct tcp_info of linux/tcp.h has it: its fields, units and places.  What a stack like ours has no word
+ * for is 0. */
+struct sock_info {
+	uint8_t state, ca_state, retransmits, probes, backoff, options;
+	uint8_t wscales; /* of the peer, and << 4 ours */
+	uint8_t bits;
+	uint32_t rto, ato, snd_mss, rcv_mss;                         /* us, us, bytes, bytes */
+	uint32_t unacked, sacked, lost, retrans, fackets;            /* segments */
+	uint32_t last_data_sent, last_ack_sent, last_data_recv, last_ack_recv; /* ms ago */
+	uint32_t pmtu, rcv_ssthresh, rtt, rttvar;                    /* bytes, bytes, us, us */
+	uint32_t snd_ssthresh, snd_cwnd;                             /* segments */
+	uint32_t advmss, reordering, rcv_rtt, rcv_space;             /* bytes, segments, us, bytes */
+	uint32_t total_retrans;
+	uint64_t pacing_rate, max_pacing_rate, bytes_acked, bytes_received;
+	uint32_t segs_out, segs_in, notsent_bytes, min_rtt;
+	uint8_t pad[8];
+};
+enum { SOCK_INFO_SIZE = 152, SOCK_INFO_PART = 40, SOCK_INFO_PARTS = 4 };
+static_assert(offsetof(struct sock_info, pad) == SOCK_INFO_SIZE, "Linux's layout");
+static_assert(sizeof(struct sock_info) == SOCK_INFO_PART * SOCK_INFO_PARTS, "layout");
+
 /* --- Events: engine -> client --------------------------------------------------------------------------------------
  * Readiness is state: EV_STATE tells the whole of it each time, so that losing the middle of a sequence loses nothing.
  */
@@ -356,6 +381,7 @@ enum event_op {
 	EV_ACCEPT, /* event.open; a new connection for the listener `cookie`; EV_STATE follows when there is more to say */
 	EV_OPEN,   /* event.open: an active open has completed; cookie is 0 */
 	EV_STATE,  /* event.state */
+	EV_INFO,   /* event.info */
 	EV_MAX
 };
 
@@ -386,6 +412,10 @@ struct event {
 			uint32_t err;         /* errno */
 			uint32_t mss, srtt_us;
 		} __attribute__((packed)) state;
+		struct {
+			uint32_t token, part;
+			uint8_t data[40]; /* bytes [part * 40, part * 40 + 40) of struct sock_info */
+		} info;
 		uint8_t raw[48];
 	};
 };

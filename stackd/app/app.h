@@ -31,6 +31,8 @@ struct app_conn {
 	struct lane *lane;
 	uint32_t index, gen;   /* the handle */
 	bool waiting;          /* in the lane's dirty list */
+	uint8_t info_left;     /* parts of the answer to CMD_INFO that are still to be told */
+	uint32_t info_token;
 	TAILQ_ENTRY(app_conn) news;
 };
 TAILQ_HEAD(app_news, app_conn);

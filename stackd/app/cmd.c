@@ -14,7 +14,7 @@
 
 enum {
 	QUANTUM = 64,       /* a lane's share of one turn */
-	COST_CONNECT = 8,   /* of a command; the others cost 1 */
+	COST_MUCH = 8,      /* of the commands that make more work; the others cost 1 */
 };
 
 static void nonsense(struct app_env *env, struct lane *l, const char *why)
@@ -157,6 +157,11 @@ static void cmd_one(struct app_env *env, struct lane *l, const struct cmd *c)
 	case CMD_ACCEPTED:
 		cmd_accepted(env, a);
 		break;
+	case CMD_INFO:
+		a->info_token = c->info.token;
+		a->info_left = SOCK_INFO_PARTS;
+		app_dirty(a);
+		break;
 	case CMD_SETOPT:
 		(void)tcp_setopt(env->tcp, a->conn, c->opt.name, c->opt.value); /* a bad value changes nothing */
 		break;
@@ -180,7 +185,7 @@ unsigned app_commands(struct app_env *env, struct lane *l)
 	l->deficit += QUANTUM;
 	/* a command may look for mail, and mail may end the lane */
 	while (l->deficit > 0 && app_ready(l) && ring_get(&l->cmds, &c)) {
-		l->deficit -= c.op == CMD_CONNECT ? COST_CONNECT : 1;
+		l->deficit -= c.op == CMD_CONNECT || c.op == CMD_INFO ? COST_MUCH : 1;
 		cmd_one(env, l, &c);
 		n++;
 	}

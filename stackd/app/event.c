@@ -3,6 +3,7 @@
  * From connection to program: notes become events, a full ring postpones them, a sleeping program is woken once.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "stackd/app/handle.h"
@@ -64,6 +65,24 @@ static int put_state(struct app_env *env, struct app_conn *a)
 	return event_put(env, a->lane, &e);
 }
 
+/* All parts are of one moment, unless the ring is full between them. */
+static int put_info(struct app_env *env, struct app_conn *a)
+{
+	struct event e = { .op = EV_INFO, .handle = { a->index, a->gen } };
+	struct sock_info i;
+	int err = 0;
+
+	tcp_info(env->tcp, a->conn, &i);
+	while (err == 0 && a->info_left > 0) {
+		e.info.token = a->info_token;
+		e.info.part = SOCK_INFO_PARTS - a->info_left;
+		memcpy(e.info.data, (char *)&i + e.info.part * SOCK_INFO_PART, SOCK_INFO_PART);
+		err = event_put(env, a->lane, &e);
+		a->info_left -= err == 0;
+	}
+	return err;
+}
+
 /* The first news of a passive connection: it gets its name.  NULL: it was let go. */
 static struct app_conn *conn_adopt(struct app_env *env, struct tcp_conn *c)
 {
@@ -113,6 +132,8 @@ static void conn_tell(struct app_env *env, struct app_conn *a)
 			goto later;
 		c->note &= ~TCP_NOTE_STATE;
 	}
+	if (a->info_left > 0 && put_info(env, a) != 0)
+		goto later;
 	app_clean(a);
 	return;
 later:

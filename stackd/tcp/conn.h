@@ -168,6 +168,8 @@ struct tcp_conn {
 	uint32_t unacked_bytes; /* received and not acknowledged yet */
 	uint32_t challenge_ms;
 	uint64_t heard_us; /* last acceptable segment */
+	uint64_t text_us;  /* last one with payload */
+	uint32_t segs_in, segs_out;
 
 	/* receive window tuning: bytes the program took in the last round trip */
 	uint64_t tune_us, tune_done;

@@ -63,6 +63,7 @@ static void in_one(struct tcp *tcp, struct pkt *p)
 	}
 	if ((s.flags & SEG_SYN) == 0)
 		s.wnd <<= c->snd_shift;
+	c->segs_in++;
 	if (c->state == TCP_SYN_SENT)
 		open_syn_sent(tcp, c, &s);
 	else if (c->state == TCP_TIME_WAIT)

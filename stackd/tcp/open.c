@@ -100,6 +100,7 @@ void open_passive(struct tcp *tcp, struct listener *l, const struct seg_in *s, c
 	c->mtu = mtu < MTU_MIN ? MTU_MIN : mtu;
 	c->cc.name = tcp->conf.congestion;
 	option_inherit(tcp, c, l);
+	c->segs_in = 1;
 	c->irs = s->seq;
 	c->rcv_nxt = s->seq + 1;
 	c->rcv_adv = c->rcv_nxt;

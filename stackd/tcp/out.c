@@ -369,6 +369,7 @@ static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t se
 		return false;
 	}
 	COUNT(tcp->stats, TCP_OUT);
+	c->segs_out++;
 	net_send(tcp->net, p, tcp->now_us);
 	if ((flags & SEG_ACK) != 0) {
 		c->last_ack_sent = c->rcv_nxt;

@@ -51,6 +51,7 @@ static bool take_bytes(struct tcp *tcp, struct tcp_conn *c, const struct seg_in 
 		conn_reset(tcp, c, 0); /* RFC 9293 3.6.1: data nobody will read */
 		return false;
 	}
+	c->text_us = tcp->now_us;
 	if (len > c->rcv_mss)
 		c->rcv_mss = (uint16_t)len;
 	ecn_take_text(tcp, c, s);

@@ -83,6 +83,15 @@ static void fake_forget(struct tcp *t, struct fake_conn *f)
 	free(f);
 }
 
+void tcp_info(const struct tcp *t, const struct tcp_conn *c, struct sock_info *i)
+{
+	if (fake_held((struct tcp *)t, c) == NULL)
+		fake_wrong("tcp_info");
+	memset(i, 0x11, sizeof(*i));
+	i->snd_mss = 1234;
+	i->min_rtt = 4321;
+}
+
 /* Everything it sent is acknowledged. */
 static inline void fake_let_go(struct tcp *t, struct tcp_conn *c)
 {

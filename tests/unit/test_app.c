@@ -563,6 +563,42 @@ static void ring_drain(void)
 		;
 }
 
+/* TCP_INFO is answered whole, also by a ring that has room for a part of it only. */
+START_TEST(test_full_ring_info)
+{
+	struct tcp_conn *c = connected(0, 1);
+	struct sock_info i;
+	struct event ev;
+
+	for (unsigned n = 0; n < SLOTS - 2; n++)
+		note(c, TCP_NOTE_STATE);
+	{
+		struct cmd cmd = cmd_of(CMD_INFO, HANDLE_ACTIVE, 1);
+
+		cmd.info.token = 77;
+		say(cmd);
+	}
+	app_settle(&env, e.l);
+	for (unsigned n = 0; n < SLOTS - 2; n++)
+		heard(EV_STATE);
+	for (unsigned part = 0; part < SOCK_INFO_PARTS; part++) {
+		if (part == 2)
+			app_settle(&env, e.l);
+		ev = heard(EV_INFO);
+		ck_assert_uint_eq(ev.handle.index, HANDLE_ACTIVE);
+		ck_assert_uint_eq(ev.info.token, 77);
+		ck_assert_uint_eq(ev.info.part, part);
+		memcpy((char *)&i + part * SOCK_INFO_PART, ev.info.data, SOCK_INFO_PART);
+	}
+	silence();
+	ck_assert_uint_eq(i.snd_mss, 1234);
+	ck_assert_uint_eq(i.min_rtt, 4321);
+	say_op(CMD_INFO, HANDLE_ACTIVE, 2);
+	ck_assert_uint_eq(stats.n[CNT_APP_STALE], 1);
+	well();
+}
+END_TEST
+
 START_TEST(test_full_ring_the_latest_state_is_told_once)
 {
 	struct tcp_conn *c = connected(0, 1);
@@ -764,7 +800,7 @@ START_TEST(test_connecting_costs_more)
 
 		put(&e, &c);
 	}
-	ck_assert_uint_eq(app_commands(&env, e.l), QUANTUM / COST_CONNECT);
+	ck_assert_uint_eq(app_commands(&env, e.l), QUANTUM / COST_MUCH);
 }
 END_TEST
 
@@ -908,6 +944,7 @@ int main(void)
 	tcase_add_test(t, test_a_segment_whose_message_is_late);
 	tcase_add_test(t, test_a_lane_that_mail_ends_takes_no_further_command);
 	tcase_add_test(t, test_full_ring_loses_nothing_and_keeps_the_order);
+	tcase_add_test(t, test_full_ring_info);
 	tcase_add_test(t, test_full_ring_the_latest_state_is_told_once);
 	tcase_add_test(t, test_full_ring_failure_close_and_last_word);
 	tcase_add_test(t, test_full_ring_an_accept_whose_listener_is_closed_meanwhile);

@@ -621,6 +621,73 @@ START_TEST(connect_one)
 }
 END_TEST
 
+static void *answer_info(void *arg)
+{
+	struct cmd cmd = sd_expect(lane, CMD_INFO);
+	struct sock_info i = { .state = 1, .rtt = 1234, .min_rtt = 99 };
+	struct event e = { .op = EV_INFO, .handle = cmd.handle };
+
+	(void)arg;
+	for (int old = 1; old >= 0; old--) { /* an answer to another question is none */
+		i.snd_cwnd = old ? 1 : 17;
+		for (unsigned part = 0; part < SOCK_INFO_PARTS; part++) {
+			e.info.token = cmd.info.token - (uint32_t)old;
+			e.info.part = part;
+			memcpy(e.info.data, (char *)&i + part * SOCK_INFO_PART, SOCK_INFO_PART);
+			sd_put(lane, &e);
+		}
+		e.info.part = 4000000000u;
+		sd_put(lane, &e);
+	}
+	return NULL;
+}
+
+/* TCP_INFO waits for the engine's answer; who has no connection knows it itself. */
+START_TEST(info)
+{
+	struct event e = { .op = EV_STATE, .flags = EVF_ERROR };
+	unsigned char all[512];
+	struct tcp_info i;
+	socklen_t len = sizeof(i);
+	struct sd_conn c;
+	pthread_t t;
+	int fd;
+
+	up(NULL);
+	fd = new_socket();
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_TCP, TCP_INFO, &i, &len), 0);
+	ck_assert_uint_eq(i.tcpi_state, TCP_CLOSE);
+	FAILS(connect_to(fd, "10.0.0.2", 80), EINPROGRESS);
+	{
+		struct cmd cmd = sd_expect(lane, CMD_CONNECT);
+
+		sd_open(&c, lane, &cmd);
+	}
+	ck_assert_int_eq(pthread_create(&t, NULL, answer_info, NULL), 0);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_TCP, TCP_INFO, &i, &len), 0);
+	pthread_join(t, NULL);
+	ck_assert_uint_eq(len, sizeof(i) < SOCK_INFO_SIZE ? sizeof(i) : SOCK_INFO_SIZE);
+	ck_assert_uint_eq(i.tcpi_state, TCP_ESTABLISHED);
+	ck_assert_uint_eq(i.tcpi_rtt, 1234);
+	ck_assert_uint_eq(i.tcpi_snd_cwnd, 17);
+	ck_assert_int_eq(pthread_create(&t, NULL, answer_info, NULL), 0);
+	len = sizeof(all);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_TCP, TCP_INFO, all, &len), 0);
+	pthread_join(t, NULL);
+	ck_assert_uint_eq(len, SOCK_INFO_SIZE);
+	e.handle = c.handle;
+	e.state.err = ECONNRESET;
+	e.state.rx_chunk = BYTES_NONE;
+	sd_put(lane, &e);
+	mtcp_read(m, fd, (char *)all, 1);
+	len = sizeof(i);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_TCP, TCP_INFO, &i, &len), 0);
+	ck_assert_uint_eq(i.tcpi_state, TCP_CLOSE);
+	sd_conn_fini(&c);
+	down();
+}
+END_TEST
+
 START_TEST(connect_fails_and_again)
 {
 	struct cmd cmd;
@@ -967,6 +1034,7 @@ int main(void)
 	tcase_add_loop_test(t, accept_blocks, 0, 2);
 	tcase_add_test(t, connect_one);
 	tcase_add_test(t, connect_fails_and_again);
+	tcase_add_test(t, info);
 	tcase_add_loop_test(t, connect_blocks, 0, 2);
 	tcase_add_test(t, connect_from_a_port);
 	tcase_add_test(t, source_pool);

@@ -272,6 +272,77 @@ START_TEST(test_window_clamp_keeps_its_word)
 }
 END_TEST
 
+/* --- TCP_INFO */
+START_TEST(test_info)
+{
+	struct sock_info i;
+
+	established();
+	put(10);
+	expect(A | P, .len = 10);
+	tick(20);
+	send(A, .seq = 1, .ack = 11, .len = 100);
+	put(5000);
+	drain();
+	tick(5);
+	tcp_info(T.h.tcp, T.conn, &i);
+	ck_assert_uint_eq(i.state, 1);
+	ck_assert_uint_eq(i.ca_state, 0);
+	ck_assert_uint_eq(i.options, 0);
+	ck_assert_uint_eq(i.snd_mss, 1460);
+	ck_assert_uint_eq(i.advmss, 1460);
+	ck_assert_uint_eq(i.pmtu, 1500);
+	ck_assert_uint_eq(i.snd_cwnd, 10);
+	ck_assert_uint_eq(i.snd_ssthresh, 0x7fffffff);
+	ck_assert_uint_eq(i.rtt, T.conn->srtt_us);
+	ck_assert_uint_eq(i.min_rtt, T.conn->min_rtt_us);
+	ck_assert_uint_eq(i.rto, T.conn->rto_us);
+	ck_assert_uint_eq(i.unacked, 4); /* the tail too: nothing small was in flight */
+	ck_assert_uint_eq(i.notsent_bytes, 0);
+	ck_assert_uint_eq(i.bytes_acked, 10);
+	ck_assert_uint_eq(i.bytes_received, 100);
+	ck_assert_uint_eq(i.segs_in, 3);
+	ck_assert_uint_eq(i.segs_out, 6);
+	ck_assert_uint_eq(i.last_data_sent, 5);
+	ck_assert_uint_eq(i.last_data_recv, 5);
+	put(100000);
+	tcp_info(T.h.tcp, T.conn, &i);
+	ck_assert_uint_eq(i.notsent_bytes, T.c->tx_end - (T.conn->snd_nxt - T.conn->iss - 1));
+	ck_assert_uint_gt(i.notsent_bytes, 0);
+	drain();
+	tick(2000);
+	drain();
+	tcp_info(T.h.tcp, T.conn, &i);
+	ck_assert_uint_eq(i.ca_state, 4);
+	ck_assert_uint_gt(i.retransmits, 0);
+	ck_assert_uint_gt(i.total_retrans, 0);
+	ck_assert_uint_gt(i.lost, 0);
+	ck_assert_uint_ge(i.retrans, 1);
+	trace_end();
+}
+END_TEST
+
+/* Linux's numbers for the states. */
+START_TEST(test_info_states)
+{
+	static const struct {
+		enum tcp_state state;
+		uint8_t linux_;
+	} t[] = {
+		{ TCP_SYN_SENT, 2 },   { TCP_ESTABLISHED, 1 }, { TCP_FIN_WAIT_1, 4 }, { TCP_FIN_WAIT_2, 5 },
+		{ TCP_CLOSE_WAIT, 8 }, { TCP_CLOSING, 11 },    { TCP_LAST_ACK, 9 },   { TCP_TIME_WAIT, 6 },
+	};
+	struct sock_info i;
+
+	in_state(t[_i].state);
+	tcp_info(T.h.tcp, T.conn, &i);
+	ck_assert_uint_eq(i.state, t[_i].linux_);
+	ck_assert_uint_eq(i.notsent_bytes, 0);
+	drain();
+	trace_end();
+}
+END_TEST
+
 static void add(TCase *tc)
 {
 	tcase_add_test(tc, test_listener_maxseg);
@@ -289,6 +360,8 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_linger2_none_late);
 	tcase_add_test(tc, test_window_clamp);
 	tcase_add_test(tc, test_window_clamp_keeps_its_word);
+	tcase_add_test(tc, test_info);
+	tcase_add_loop_test(tc, test_info_states, 0, 8);
 }
 
 int main(void)

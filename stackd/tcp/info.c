@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What a program is told of its connection by TCP_INFO.
+ */
+#include "stackd/tcp/priv.h"
+
+enum { CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS };           /* Linux's tcpi_ca_state */
+enum { HAS_TS = 1, HAS_SACK = 2, HAS_WSCALE = 4, HAS_ECN = 8 };        /* tcpi_options */
+enum { REORDERING = 3, SSTHRESH_NONE = 0x7fffffff };
+
+static uint8_t ca_state(const struct tcp_conn *c);
+static uint8_t options(const struct tcp_conn *c);
+static void in_flight(const struct flight *f, struct sock_info *i);
+static uint32_t ms_since(const struct tcp *tcp, uint64_t at_us);
+
+void tcp_info(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info *i)
+{
+	/* RFC 9293's states by the numbers of Linux */
+	static const uint8_t state[TCP_STATES] = { 7, 10, 2, 3, 1, 4, 5, 8, 11, 9, 6 };
+	uint32_t mss = c->mss > 0 ? c->mss : 1;
+
+	*i = (struct sock_info){
+		.state = state[c->state],
+		.ca_state = ca_state(c),
+		.retransmits = c->rexmits,
+		.probes = c->probes,
+		.backoff = c->rexmits,
+		.options = options(c),
+		.wscales = (uint8_t)((c->flags & CONN_WS) != 0 ? c->snd_shift | c->rcv_shift << 4 : 0),
+		.rto = c->rto_us,
+		.ato = tcp->conf.delack_ms * 1000,
+		.snd_mss = c->mss,
+		.rcv_mss = c->rcv_mss,
+		.last_data_sent = ms_since(tcp, c->sent_us),
+		.last_data_recv = ms_since(tcp, c->text_us),
+		.last_ack_recv = ms_since(tcp, c->heard_us),
+		.pmtu = c->mtu,
+		.rcv_ssthresh = c->rcvbuf,
+		.rtt = c->srtt_us,
+		.rttvar = c->rttvar_us,
+		.snd_ssthresh = c->cc.ssthresh < SSTHRESH_NONE ? c->cc.ssthresh / mss : SSTHRESH_NONE,
+		.snd_cwnd = c->cc.cwnd / mss,
+		.advmss = conn_mss_of(c, c->mtu_max > 0 ? c->mtu_max : c->mtu),
+		.reordering = REORDERING,
+		.rcv_rtt = c->tune_rtt_us,
+		.rcv_space = c->tune_space,
+		.total_retrans = c->retrans,
+		.pacing_rate = UINT64_MAX, /* none */
+		.max_pacing_rate = UINT64_MAX,
+		.bytes_acked = c->tx_acked,
+		.bytes_received = c->rx_end,
+		.segs_out = c->segs_out,
+		.segs_in = c->segs_in,
+		.notsent_bytes = c->state == TCP_CLOSED ? 0 : conn_data_end(c) - c->snd_nxt,
+		.min_rtt = c->min_rtt_us,
+	};
+	if (seq_gt(c->snd_nxt, conn_data_end(c))) /* the FIN is out, too */
+		i->notsent_bytes = 0;
+	if (c->flight != NULL)
+		in_flight(c->flight, i);
+}
+
+static uint8_t ca_state(const struct tcp_conn *c)
+{
+	if ((c->flags & CONN_LOSS) != 0)
+		return CA_LOSS;
+	if ((c->flags & CONN_RECOVERY) != 0)
+		return CA_RECOVERY;
+	if ((c->ecn & ECN_WAIT) != 0)
+		return CA_CWR;
+	return c->dup_acks_in > 0 || (c->flight != NULL && c->flight->sacked > 0) ? CA_DISORDER : CA_OPEN;
+}
+
+static uint8_t options(const struct tcp_conn *c)
+{
+	return (uint8_t)(((c->flags & CONN_TS) != 0 ? HAS_TS : 0) | ((c->flags & CONN_SACK) != 0 ? HAS_SACK : 0) |
+	                 ((c->flags & CONN_WS) != 0 ? HAS_WSCALE : 0) | ((c->ecn & ECN_OK) != 0 ? HAS_ECN : 0));
+}
+
+static void in_flight(const struct flight *f, struct sock_info *i)
+{
+	i->unacked = f->tail - f->head;
+	i->sacked = f->sacked;
+	for (uint32_t no = f->head; no != f->tail; no++) {
+		unsigned marks = flight_at(f, no)->marks;
+
+		i->lost += (marks & FLIGHT_LOST) != 0;
+		i->retrans += (marks & (FLIGHT_AGAIN | FLIGHT_LOST | FLIGHT_SACKED)) == FLIGHT_AGAIN;
+	}
+}
+
+static uint32_t ms_since(const struct tcp *tcp, uint64_t at_us)
+{
+	return at_us == 0 ? 0 : (uint32_t)((tcp->now_us - at_us) / 1000);
+}
