@@ -108,7 +108,8 @@ compare()
 		stop bridge
 	done
 	for side in stackd linux; do
-		printf '%-8s %-8s %-7s %28s\n' "$(awk -v l="$1" 'BEGIN { print 100 * l " %" }')" "$2 ms" "$side" "$(spread "$T/$side.kBps")"
+		printf '%-8s %-10s %-7s %28s   %s\n' "$(awk -v l="$1" 'BEGIN { print 100 * l " %" }')" "$2 ms" "$side" \
+			"$(spread "$T/$side.kBps")" "$(paste -sd' ' "$T/$side.kBps")"
 	done
 }
 
@@ -118,7 +119,7 @@ report()
 	printf '%s, %s cores, Linux %s, %s\n' "$(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo | head -n 1)" "$(nproc)" \
 		"$(uname -r)" "$(date -u +%F)"
 	printf 'one stream, %s s a round, %s rounds; kB/s, median [lowest-highest]\n\n' "$SECONDS_EACH" "$ROUNDS"
-	printf '%-8s %-8s %-7s %28s\n' loss 'round trip' sender kB/s
+	printf '%-8s %-10s %-7s %28s   %s\n' loss 'round trip' sender kB/s 'each round'
 	for case_; do
 		# shellcheck disable=SC2086
 		compare $case_

@@ -25,6 +25,7 @@ struct cc {
 	uint32_t css_base_us;  /* HyStart++: RTT that sent us to conservative slow start */
 	uint32_t w_max;        /* CUBIC: bytes */
 	uint32_t w_est;        /* CUBIC: what Reno would have, bytes */
+	uint64_t w_est_rest;   /* CUBIC: what its last division left */
 	uint32_t k_ms;         /* CUBIC: time from the epoch until w_max is reached again */
 	uint32_t epoch_cwnd;   /* CUBIC: cwnd at the start of the epoch */
 	uint64_t epoch_us;     /* CUBIC: start of the epoch; 0: none */

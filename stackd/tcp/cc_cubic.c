@@ -61,7 +61,9 @@ static void cubic_acked(struct cc *cc, const struct cc_ack *a)
 
 	/* 4.3: alpha is 3*(1-beta)/(1+beta) = 9/17 until w_est has reached the window before the loss */
 	cc->acked += a->bytes;
-	cc->w_est += (uint32_t)((uint64_t)a->bytes * a->mss * (cc->w_est < cc->w_max ? 9 : 17) / 17 / cc->cwnd);
+	cc->w_est_rest += (uint64_t)a->bytes * a->mss * (cc->w_est < cc->w_max ? 9 : 17);
+	cc->w_est += (uint32_t)(cc->w_est_rest / (17 * (uint64_t)cc->cwnd));
+	cc->w_est_rest %= 17 * (uint64_t)cc->cwnd;
 
 	want = w_cubic(cc, t_ms + rtt_us / 1000, a->mss);
 	if (w_cubic(cc, t_ms, a->mss) < cc->w_est) {
@@ -72,10 +74,12 @@ static void cubic_acked(struct cc *cc, const struct cc_ack *a)
 	target = want < cc->cwnd ? cc->cwnd :                               /* 4.2 */
 	         want > cc->cwnd + cc->cwnd / 2u ? cc->cwnd + cc->cwnd / 2u : (uint32_t)want;
 	/* (target - cwnd) / cwnd for each byte acknowledged; the remainder stays in acked */
+	if (cc->acked > cc->cwnd)
+		cc->acked = cc->cwnd; /* gathered on the plateau: no leap beyond the target */
 	want = (uint64_t)(target - cc->cwnd) * cc->acked / cc->cwnd;
 	if (want > 0) {
+		cc->acked -= (uint32_t)(want * cc->cwnd / (target - cc->cwnd));
 		cc->cwnd += (uint32_t)want;
-		cc->acked = 0;
 	}
 }
 
@@ -132,6 +136,7 @@ static void start_epoch(struct cc *cc, const struct cc_ack *a)
 	cc->epoch_us = a->now_us;
 	cc->epoch_cwnd = cc->cwnd;
 	cc->w_est = cc->cwnd;
+	cc->w_est_rest = 0;
 	cc->acked = 0;
 	if (cc->w_max <= cc->cwnd) {
 		cc->w_max = cc->cwnd;
