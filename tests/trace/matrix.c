@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Every state with every event, with and without timestamps, against the table in matrix.txt, which says how it is read.
+ * Every state with every event, with and without timestamps, over IPv4 and IPv6, against the table in matrix.txt, which says
+ * how it is read.
  *
- *   tests/trace/matrix [-p] [FILE]      -p: prints the rows as they are found, to be compared with the RFC
+ *   tests/trace/matrix [-p] [FILE]      -p: prints the cells that differ (those with timestamps marked), to be compared with the RFC
  */
 #include "tests/trace/trace.h"
 
@@ -199,14 +200,14 @@ static bool happen(struct run *r, const char *text, char *cell, size_t size)
 }
 
 /* The cell of one state and one event, as it is. */
-static bool observe(unsigned col, const struct happening *ev, bool stamps, char *cell, size_t size)
+static bool observe(unsigned col, const struct happening *ev, bool stamps, bool six, char *cell, size_t size)
 {
 	static struct run r;
 	struct seen before, after;
 	uint64_t end;
 	size_t n = 0;
 
-	run_begin(&r, false);
+	run_begin(&r, six);
 	r.conf.sack = r.conf.window_scaling = false;
 	r.conf.timestamps = stamps;
 	cell[0] = '\0';
@@ -275,32 +276,38 @@ static const struct happening *find_event(const char *name)
 	return NULL;
 }
 
+/* Is one cell as it should be, with timestamps or without? */
+static bool check_cell(const char *where, unsigned col, const struct happening *ev, bool stamps, const char *cell)
+{
+	char got[2][1100];
+
+	if (ev->when == (stamps ? PLAIN : STAMPED))
+		return true;
+	for (unsigned six = 0; six < 2; six++) {
+		if (observe(col, ev, stamps, six != 0, got[six], sizeof(got[0])) && strcmp(got[six], cell) == 0)
+			continue;
+		if (print)
+			printf(" %.50s%s", got[six], stamps ? "'" : "");
+		else
+			printf("%s %s in %s%s, IPv%c: %s, not %s\n", where, ev->name, column[col].name,
+			       stamps ? " with timestamps" : "", six != 0 ? '6' : '4', got[six], cell);
+		return false;
+	}
+	return true;
+}
+
 /* Number of cells that differ. */
 static unsigned check_row(const char *path, unsigned line, const struct happening *ev, char **cells)
 {
+	char where[1100];
 	unsigned bad = 0;
 
+	snprintf(where, sizeof(where), "%s:%u:", path, line);
 	if (print)
-		printf("%-15s", ev->name);
-	for (unsigned i = 0; i < COLUMNS; i++) {
-		char got[2][1100];
-
-		for (unsigned stamps = 0; stamps < 2; stamps++) {
-			if (ev->when == (stamps != 0 ? PLAIN : STAMPED)) {
-				strcpy(got[stamps], "");
-				continue;
-			}
-			if (observe(i, ev, stamps != 0, got[stamps], sizeof(got[0])) && strcmp(got[stamps], cells[i]) == 0)
-				continue;
-			bad++;
-			if (!print)
-				printf("%s:%u: %s in %s%s: %s, not %s\n", path, line, ev->name, column[i].name,
-				       stamps != 0 ? " with timestamps" : "", got[stamps], cells[i]);
-		}
-		if (print)
-			printf(" %.50s%s%.50s", got[ev->when == STAMPED], ev->when == BOTH && strcmp(got[0], got[1]) != 0 ? "|" : "",
-			       ev->when == BOTH && strcmp(got[0], got[1]) != 0 ? got[1] : "");
-	}
+		printf("%-14s", ev->name);
+	for (unsigned i = 0; i < COLUMNS; i++)
+		for (unsigned stamps = 0; stamps < 2; stamps++)
+			bad += !check_cell(where, i, ev, stamps != 0, cells[i]);
 	if (print)
 		printf("\n");
 	return bad;
