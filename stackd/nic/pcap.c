@@ -304,7 +304,7 @@ struct nic *nic_pcap_open(const char *file, const char *name, bool real)
 	}
 	p->nic.ops = &pcap_ops;
 	snprintf(p->nic.name, sizeof(p->nic.name), "%s", name);
-	p->nic.mtu = 9000;
+	p->nic.mtu = UINT16_MAX; /* hosts leave segmentation to their ports, and capture before that */
 	p->nic.rx_queues = p->nic.tx_queues = 1;
 	for (unsigned i = 0; i < sizeof(p->nic.wait_fd) / sizeof(p->nic.wait_fd[0]); i++)
 		p->nic.wait_fd[i] = -1;
