@@ -384,34 +384,57 @@ static uint16_t steer_may(struct core *core)
 	return core->only_replays ? replay_room(core) : NET_BURST;
 }
 
-static unsigned receive(struct core *core)
+static unsigned receive_steered(struct core *core, unsigned most)
 {
 	struct pkt *pkts[NET_BURST];
-	unsigned work = 0, n;
+	unsigned n = steer_get(core->steer, core->index, pkts, most < NET_BURST ? most : NET_BURST);
 
-	for (unsigned i = 0; i < core->nics; i++) {
-		uint16_t room = port_room(core, i);
-
-		if (room == 0)
-			continue;
-		n = nic_rx(core->nic[i], core->index, pkts, room, core->now_us);
-		work += n;
-		for (unsigned k = 0; k < n; k++) {
-			COUNT_ADD(core->stats, NIC_RX_BYTES, pkts[k]->len);
-			pkts[k]->port = (uint8_t)i;
-		}
-		COUNT_ADD(core->stats, NIC_RX, n);
-		if (core->steer != NULL)
-			n = steer_out(core, pkts, n);
-		feed(core, pkts, n);
-	}
-	if (core->steer == NULL)
-		return work;
-	n = steer_get(core->steer, core->index, pkts, steer_may(core));
 	for (unsigned k = 0; k < n; k++)
 		pkts[k]->flags |= PKT_STEERED;
 	feed(core, pkts, n);
-	return work + n;
+	return n;
+}
+
+/* What a frame answers may have been handed on to us by another engine, which sent it out after that: so what has been handed on by now
+ * goes first. */
+static unsigned receive_asked(struct core *core)
+{
+	unsigned left = steer_count(core->steer, core->index), n = 1, work = 0;
+
+	for (; left > 0 && n > 0; left -= n, work += n)
+		n = receive_steered(core, left);
+	return work;
+}
+
+static unsigned receive_port(struct core *core, unsigned port)
+{
+	struct pkt *pkts[NET_BURST];
+	uint16_t room = port_room(core, port);
+	unsigned n, work;
+
+	if (room == 0)
+		return 0;
+	work = n = nic_rx(core->nic[port], core->index, pkts, room, core->now_us);
+	for (unsigned k = 0; k < n; k++) {
+		COUNT_ADD(core->stats, NIC_RX_BYTES, pkts[k]->len);
+		pkts[k]->port = (uint8_t)port;
+	}
+	COUNT_ADD(core->stats, NIC_RX, n);
+	if (n > 0 && core->steer != NULL && !core->only_replays)
+		work += receive_asked(core);
+	if (core->steer != NULL)
+		n = steer_out(core, pkts, n);
+	feed(core, pkts, n);
+	return work;
+}
+
+static unsigned receive(struct core *core)
+{
+	unsigned work = 0;
+
+	for (unsigned i = 0; i < core->nics; i++)
+		work += receive_port(core, i);
+	return core->steer == NULL ? work : work + receive_steered(core, steer_may(core));
 }
 
 static unsigned commands(struct core *core)

@@ -78,6 +78,15 @@ bool steer_waiting(const struct steer *s, unsigned to)
 	return false;
 }
 
+unsigned steer_count(const struct steer *s, unsigned to)
+{
+	unsigned count = 0;
+
+	for (unsigned from = 0; from < s->n; from++)
+		count += from != to ? rte_ring_count(s->ring[from * s->n + to]) : 0;
+	return count;
+}
+
 bool steer_taken(const struct steer *s, unsigned from)
 {
 	for (unsigned to = 0; to < s->n; to++) {

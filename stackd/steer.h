@@ -19,6 +19,7 @@ void steer_destroy(struct steer *s);
 /* How many of the n were taken. */
 unsigned steer_put(struct steer *s, unsigned from, unsigned to, struct pkt **pkts, unsigned n);
 bool steer_waiting(const struct steer *s, unsigned to);
+unsigned steer_count(const struct steer *s, unsigned to); /* how many wait for it */
 unsigned steer_room(const struct steer *s, unsigned from, unsigned to); /* how many steer_put would take */
 bool steer_taken(const struct steer *s, unsigned from); /* nothing that it has put still waits */
 unsigned steer_get(struct steer *s, unsigned to, struct pkt **pkts, unsigned max);

@@ -816,15 +816,17 @@ static void fragment(struct mon *m, struct mon_pass *ps)
 		if (whole.pkt == NULL)
 			COUNT(m->stats, NIC_NOBUF);
 	}
+	if (whole.pkt != NULL && look)
+		whole.pkt->flags |= PKT_LOOK;
+	/* before the last piece leaves, and is answered */
+	if (whole.pkt != NULL && m->conf.elsewhere != NULL && m->conf.elsewhere(m->conf.arg, whole.pkt))
+		whole.pkt = NULL;
 	ps->silent = true;
 	if (look || m->conf.port[ps->pkt->port].peer < 0)
 		pass_begin(m, ps);
 	else
 		mon_pass_free(ps);
-	if (whole.pkt == NULL)
-		return;
-	whole.pkt->flags |= look ? PKT_LOOK : 0;
-	if (m->conf.elsewhere == NULL || !m->conf.elsewhere(m->conf.arg, whole.pkt))
+	if (whole.pkt != NULL)
 		joined_in(m, &whole);
 }
 

@@ -84,6 +84,7 @@ static void on_data(mctx_t mctx, int sock, int side, event_t event)
 {
 	static char buf[65536];
 	pthread_t thread;
+	sigset_t segv;
 
 	(void)event;
 	while (mtcp_peek(mctx, sock, side, buf, sizeof(buf)) > 0)
@@ -96,6 +97,9 @@ static void on_data(mctx_t mctx, int sock, int side, event_t event)
 			__asm__ volatile("");
 	if (strcmp(kind, "crash") == 0) {
 		signal(SIGSEGV, SIG_DFL);
+		sigemptyset(&segv);
+		sigaddset(&segv, SIGSEGV);
+		pthread_sigmask(SIG_UNBLOCK, &segv, NULL); /* raised, it would wait behind the library's mask */
 		raise(SIGSEGV); /* sanitizers would have a word on a pointer that is wrong */
 	}
 	if (strcmp(kind, "scribble") == 0 && !begun)

@@ -95,11 +95,53 @@ sharing()
 	check "8 that extract: what is true" python3 -B "$TOP/tests/truth/compare.py" "$T/cap/mixed.jsonl" "$T/extract.8"
 }
 
+# --- Fragments, live ---------------------------------------------------------------------------------------------------------
+
+# A client behind a router whose wire is too narrow for it: what it sends comes in pieces, and its acknowledgements, the SYN and the
+# FIN do not.
+fragments_up()
+{
+	ip -n "$NSD" link add x0 mtu 9000 type veth peer name x1 mtu 9000 netns "$NSC"
+	ip netns exec "$NSD" ethtool -K x0 tx off >/dev/null
+	ip -n "$NSD" address add 10.8.0.1/24 dev x0
+	ip -n "$NSC" address add 10.8.0.2/24 dev x1
+	ip -n "$NSD" link set x0 up
+	ip -n "$NSC" link set x1 up
+	ip -n "$NSD" route add 10.9.0.0/24 via 10.8.0.2
+	ip -n "$NSK" route add 10.8.0.0/24 via "$CLIENT_IP" mtu lock 1500 advmss 2900
+	ip netns exec "$NSD" sysctl -qw net.ipv4.ip_no_pmtu_disc=1
+	in_client sysctl -qw net.ipv4.ip_forward=1
+	bridge_conf '0, 1'
+	stackd_start
+	spawn serve ip netns exec "$NSK" python3 -B "$TOP/tests/system/streams.py" serve "$KERNEL_IP" "$PORT"
+	wait_line 10 "$T/serve.log" "${PIDS["serve"]}" '^ready'
+}
+
+fragments_down()
+{
+	stop serve || true
+	stackd_stop
+	ip -n "$NSD" link delete x0
+	ip -n "$NSK" route delete 10.8.0.0/24
+}
+
+# Both streams of every flow, although the pieces come to one engine and the flow's other packets to another.
+fragments()
+{
+	app good "$T/bin/extract" --json
+	poll 10 sees good || return
+	spawn send ip netns exec "$NSD" python3 -B "$TOP/tests/system/streams.py" send "$KERNEL_IP" "$PORT" "$STREAMS" 65536 fragments "$T/go"
+	traffic_goes_on || return
+	poll 10 as_sent good || { grep ":$PORT" "$T/good.log" | cut -c 1-400; return 1; }
+	lost_none good && conserved || return
+	[ "$(counter mon.fragments)" -gt $((STREAMS * 20)) ] || { echo "there were few fragments"; return 1; }
+	stop good INT
+}
+
 # --- A bridge, and an endpoint -----------------------------------------------------------------------------------------------
 
 bridge_up()
 {
-	net_bridge
 	ip -n "$NSD" link add s2 type veth peer name k2 netns "$NSK"
 	in_kernel ethtool -K k2 tx off >/dev/null
 	ip -n "$NSK" address add 10.9.1.2/24 dev k2
@@ -121,7 +163,6 @@ bridge_up()
 	spawn serve ip netns exec "$NSK" python3 -B "$TOP/tests/system/streams.py" serve "$KERNEL_IP" "$PORT" 80 81
 	wait_line 10 "$T/serve.log" "${PIDS["serve"]}" '^ready'
 	httpd_start httpd 8000
-	mkfifo "$T/go"
 }
 
 # as USER NAME COMMAND...: an app of another user
@@ -177,13 +218,17 @@ begin()
 	[ "$1" = crash ] || wait_line 10 "$T/sick.log" "${PIDS["sick"]}" '^data' || return
 }
 
-# traffic_ends: the rest of every stream arrives, and the endpoint answers
-traffic_ends()
+# traffic_goes_on: the rest of every stream is sent, and all of it has arrived
+traffic_goes_on()
 {
 	timeout 10 tee "$T/go" <<<go || { echo "nobody waits for it"; cat "$T/send.log"; return 1; }
-	same_bytes_of_endpoint || return
 	reap send || { cat "$T/send.log"; return 1; }
-	same_bytes_of_endpoint
+}
+
+# traffic_ends: the same, and the endpoint answers
+traffic_ends()
+{
+	same_bytes_of_endpoint && traffic_goes_on && same_bytes_of_endpoint
 }
 
 same_bytes_of_endpoint()
@@ -337,7 +382,12 @@ for program in events sick spy; do
 done
 chmod -R a+rX "$T/bin"
 www_make 1M
+mkfifo "$T/go"
 sharing
+net_bridge
+fragments_up
+check "fragments on a bridge of two engines: nothing is missed" fragments
+fragments_down
 bridge_up
 isolation
 authorisation

@@ -76,6 +76,8 @@ START_TEST(in_order_to_the_one_it_is_for)
 	for (uint32_t i = 1; i <= 10; i++)
 		ck_assert_uint_eq(put(0, 2, i), 1);
 	ck_assert(!steer_taken(steer, 0));
+	ck_assert_uint_eq(steer_count(steer, 2), 10);
+	ck_assert_uint_eq(steer_count(steer, 0), 0);
 	ck_assert(steer_taken(steer, 1));
 	gets_nothing(0);
 	gets_nothing(1);
