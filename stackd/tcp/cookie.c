@@ -12,7 +12,9 @@ enum {
 	PERIOD_US = 64000000,
 	TS_SHIFT_MASK = 15, /* the peer's window scale; 15: none was offered */
 	TS_SACK = 16,
+	TS_ECN = 32,
 	TS_BITS = 63,
+	ECN_ASK = SEG_ECE | SEG_CWR, /* of a SYN */
 };
 
 static const uint16_t mss_table[8] = { 64, 536, 1024, 1220, 1300, 1440, 1460, 8960 };
@@ -50,6 +52,10 @@ void cookie_send(struct tcp *tcp, const struct seg_in *s, const struct tuple *t,
 	ts = tcp_clock_ms(tcp) + secret_ts_offset(&tcp->secret, t);
 	out->opts.ts_val = (ts & ~(uint32_t)TS_BITS) | ((c.flags & CONN_WS) != 0 ? c.snd_shift : TS_SHIFT_MASK) |
 	                   ((c.flags & CONN_SACK) != 0 ? TS_SACK : 0);
+	if ((c.flags & CONN_TS) != 0 && tcp->conf.ecn != ECN_MODE_OFF && (s->flags & ECN_ASK) == ECN_ASK) {
+		out->opts.ts_val |= TS_ECN;
+		out->flags |= SEG_ECE;
+	}
 	if (seq_gt(out->opts.ts_val, ts))
 		out->opts.ts_val -= TS_BITS + 1; /* never ahead of the clock that goes on afterwards */
 }
@@ -135,6 +141,10 @@ static void recall_options(struct tcp *tcp, struct tcp_conn *c, const struct seg
 			o.has |= SEG_HAS_WS;
 		if ((s->opts.ts_ecr & TS_SACK) != 0)
 			o.has |= SEG_HAS_SACK_OK;
+		if ((s->opts.ts_ecr & TS_ECN) != 0 && tcp->conf.ecn != ECN_MODE_OFF) {
+			c->ecn |= ECN_OK;
+			COUNT(tcp->stats, TCP_ECN);
+		}
 	}
 	c->flags &= ~(uint32_t)(CONN_TS | CONN_WS | CONN_SACK);
 	open_take_options(tcp, c, &o);

@@ -24,7 +24,7 @@ static enum verdict check_seq(struct tcp *tcp, struct tcp_conn *c, struct seg_in
 static enum verdict check_rst(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static enum verdict check_syn(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static enum verdict check_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
-static void note_timestamp(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
+static void note_timestamp(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, uint32_t seq);
 static void note_urgent(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static void answer(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static uint32_t challenges_of(const struct tcp *tcp);
@@ -111,7 +111,7 @@ static bool plain(const struct tcp_conn *c, const struct seg_in *s)
 static void in_established(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 {
 	c->heard_us = tcp->now_us;
-	note_timestamp(tcp, c, s);
+	note_timestamp(tcp, c, s, s->seq);
 	if (ack_take(tcp, c, s) && s->len > 0)
 		text_take(tcp, c, s);
 }
@@ -119,6 +119,8 @@ static void in_established(struct tcp *tcp, struct tcp_conn *c, const struct seg
 /* RFC 9293 3.10.7.4 */
 static __attribute__((noinline)) void in_steps(struct tcp *tcp, struct tcp_conn *c, struct seg_in *s)
 {
+	const uint32_t seq = s->seq; /* before what lies outside the window is cut off */
+
 	if (c->state == TCP_SYN_RCVD && check_syn_again(tcp, c, s) == DROP)
 		return;
 	if (check_paws(tcp, c, s) == DROP)
@@ -135,7 +137,7 @@ static __attribute__((noinline)) void in_steps(struct tcp *tcp, struct tcp_conn 
 		return;
 	if (s->cut)
 		conn_mark(tcp, c, TODO_ACK);
-	note_timestamp(tcp, c, s); /* not from one whose ACK was a guess */
+	note_timestamp(tcp, c, s, seq); /* not from one whose ACK was a guess */
 	c->heard_us = tcp->now_us;
 	note_urgent(tcp, c, s);  /* sixth */
 	text_take(tcp, c, s);    /* seventh and eighth */
@@ -272,10 +274,10 @@ static enum verdict check_ack(struct tcp *tcp, struct tcp_conn *c, const struct 
 	return ack_take(tcp, c, s) ? GO_ON : DROP;
 }
 
-/* RFC 7323 4.3 (2), (3) */
-static void note_timestamp(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
+/* RFC 7323 4.3 (2), (3); seq: where the segment began when it came */
+static void note_timestamp(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, uint32_t seq)
 {
-	if ((c->flags & CONN_TS) == 0 || (s->opts.has & SEG_HAS_TS) == 0 || seq_gt(s->seq, c->last_ack_sent))
+	if ((c->flags & CONN_TS) == 0 || (s->opts.has & SEG_HAS_TS) == 0 || seq_gt(seq, c->last_ack_sent))
 		return;
 	c->ts_recent = s->opts.ts_val;
 	c->ts_recent_us = tcp->now_us;

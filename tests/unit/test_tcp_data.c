@@ -428,6 +428,19 @@ START_TEST(test_ts_recent_rule)
 END_TEST
 
 /* Nor of one that acknowledges what was never sent: its guess would shut out all that follows (PAWS). */
+START_TEST(test_ts_of_an_overlap)
+{
+	stamped();
+	send(A, .seq = 1, .ack = 1, .len = 100);
+	expect_none(); /* the ACK is delayed: Last.ACK.sent is 1 */
+	T.peer_ts = 6000;
+	send(A, .seq = 1, .ack = 1, .len = 150); /* begins where that ACK was, although only its end is new */
+	expect(A, .ack = 151);
+	ck_assert_uint_eq(T.opts.ts_ecr, 6000);
+	trace_end();
+}
+END_TEST
+
 START_TEST(test_ts_of_a_bad_ack)
 {
 	stamped();
@@ -643,6 +656,32 @@ START_TEST(test_send_limit_grows)
 END_TEST
 
 /* RFC 6093: urgent data is read in line. */
+/* The receive buffer follows what the program takes in a round trip; one that the program has sized stays. */
+START_TEST(test_receive_buffer_grows)
+{
+	uint32_t before, at = 1;
+
+	established();
+	if (_i == 1)
+		ck_assert_int_eq(tcp_setopt(T.h.tcp, T.conn, OPT_RCVBUF, 65536), 0);
+	before = T.conn->rcvbuf;
+	for (unsigned turn = 0; turn < 4; turn++) {
+		for (unsigned i = 0; i < 40; i++, at += 1460)
+			send(A, .seq = at, .ack = 1, .len = 1460);
+		ck_assert_uint_eq(take(100000), 40 * 1460);
+		tick(20);
+		while (T.h.net.queued > 0)
+			nic_free(host_sent(&T.h));
+	}
+	if (_i == 0)
+		ck_assert_uint_ge(T.conn->rcvbuf, 2 * 40 * 1460);
+	else
+		ck_assert_uint_eq(T.conn->rcvbuf, before);
+	ck_assert_uint_le(T.conn->rcvbuf, T.h.conf.rcvbuf_max);
+	trace_end();
+}
+END_TEST
+
 START_TEST(test_urgent)
 {
 	established();
@@ -680,6 +719,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_paws_ages);
 	tcase_add_test(tc, test_missing_timestamp);
 	tcase_add_test(tc, test_ts_recent_rule);
+	tcase_add_test(tc, test_ts_of_an_overlap);
 	tcase_add_test(tc, test_ts_of_a_bad_ack);
 	tcase_add_test(tc, test_memory_follows_the_flow);
 	tcase_add_test(tc, test_tx_chunks_are_let_go);
@@ -690,6 +730,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_owner_takes_memory_back);
 	tcase_add_test(tc, test_setopt_values);
 	tcase_add_test(tc, test_send_limit_grows);
+	tcase_add_loop_test(tc, test_receive_buffer_grows, 0, 2);
 	tcase_add_test(tc, test_urgent);
 }
 

@@ -464,6 +464,24 @@ START_TEST(test_cookie_with_timestamps)
 }
 END_TEST
 
+/* ECN that was asked for is granted, and remembered by the timestamp like the rest. */
+START_TEST(test_cookie_with_ecn)
+{
+	uint8_t ask = _i == 0 ? SEG_ECE | SEG_CWR : 0;
+
+	listening(small_queue, 10);
+	flood(3);
+	send(S | ask, .mss = 1460, .ts = 1, .ts_val = 4000);
+	expect(S | A | (ask & SEG_ECE), .ack = 1);
+	T.peer_ts = 4000;
+	tick(1);
+	send(A, .seq = 1, .ack = 1);
+	ck_assert_ptr_nonnull(T.c);
+	ck_assert_uint_eq(T.conn->ecn & ECN_OK, _i == 0 ? ECN_OK : 0);
+	trace_end();
+}
+END_TEST
+
 START_TEST(test_cookie_without_options)
 {
 	listening(small_queue, 10);
@@ -660,6 +678,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_backlog_full);
 	tcase_add_test(tc, test_owner_limit);
 	tcase_add_test(tc, test_cookie_with_timestamps);
+	tcase_add_loop_test(tc, test_cookie_with_ecn, 0, 2);
 	tcase_add_test(tc, test_cookie_without_options);
 	tcase_add_test(tc, test_cookie_forged_or_late);
 	tcase_add_test(tc, test_no_cookie_without_flood);
