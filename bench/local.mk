@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
-dist_noinst_SCRIPTS += bench/run.sh bench/monitors.sh bench/goodput.sh
+dist_noinst_SCRIPTS += bench/run.sh bench/monitors.sh bench/goodput.sh bench/inline.sh
 EXTRA_DIST += bench/README.md
 
 noinst_PROGRAMS += bench/flows_pcap bench/watch_data

@@ -352,6 +352,8 @@ void mon_call(struct shim_mon *mon, const union mon_cb *cb, bool is_four, event_
 /* --- mon_stream.c ---------------------------------------------------------------------------------------------------- */
 /* The flow's record as it is now.  0 or -errno (-ESTALE: it is another flow's). */
 int act_rec(const struct mon_act *a, struct mon_rec *rec);
+/* The same as the round at hand is to see it: what this monitor has decided before has happened. */
+int act_now(struct shim_mon *mon, struct mon_act *a, struct mon_rec *rec);
 
 /* --- mon_pkt.c ------------------------------------------------------------------------------------------------------- */
 /* Read the packet at hand into pkt_buf.  0 or -ENODATA. */

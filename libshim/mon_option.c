@@ -17,12 +17,12 @@ static uint32_t frag_room(socklen_t len)
 	return len % sizeof(struct tcp_ring_fragment) == 0 ? len / (uint32_t)sizeof(struct tcp_ring_fragment) : len;
 }
 
-static int get_frags(const struct mon_act *a, unsigned side, struct tcp_ring_fragment *out, socklen_t *len)
+static int get_frags(struct shim_mon *mon, struct mon_act *a, unsigned side, struct tcp_ring_fragment *out, socklen_t *len)
 {
 	struct mon_piece piece[FRAGS];
 	uint32_t room = frag_room(*len), n = 0;
 	struct mon_rec rec;
-	int err = act_rec(a, &rec);
+	int err = act_now(mon, a, &rec);
 	uint64_t at;
 
 	if (err != 0)
@@ -46,11 +46,11 @@ static int get_frags(const struct mon_act *a, unsigned side, struct tcp_ring_fra
 }
 
 /* Sequence numbers, all four. */
-static int get_info(const struct mon_act *a, unsigned side, void *val, socklen_t *len)
+static int get_info(struct shim_mon *mon, struct mon_act *a, unsigned side, void *val, socklen_t *len)
 {
 	struct tcp_buf_info info;
 	struct mon_rec rec;
-	int err = act_rec(a, &rec);
+	int err = act_now(mon, a, &rec);
 
 	if (*len < sizeof(info))
 		return -EINVAL;
@@ -91,10 +91,10 @@ static int get(struct shim_mon *mon, struct mon_act *a, int name, void *val, soc
 	switch (name) {
 	case MOS_FRAGINFO_CLIBUF:
 	case MOS_FRAGINFO_SVRBUF:
-		return get_frags(a, name == MOS_FRAGINFO_CLIBUF ? MON_CLI : MON_SVR, val, len);
+		return get_frags(mon, a, name == MOS_FRAGINFO_CLIBUF ? MON_CLI : MON_SVR, val, len);
 	case MOS_INFO_CLIBUF:
 	case MOS_INFO_SVRBUF:
-		return get_info(a, name == MOS_INFO_CLIBUF ? MON_CLI : MON_SVR, val, len);
+		return get_info(mon, a, name == MOS_INFO_CLIBUF ? MON_CLI : MON_SVR, val, len);
 	case MOS_TCP_STATE_CLI:
 	case MOS_TCP_STATE_SVR:
 		side = name == MOS_TCP_STATE_CLI ? MON_CLI : MON_SVR;

@@ -9,7 +9,7 @@
 
 #include "libshim/mon.h"
 
-enum { TRIES = 64, NAPS = 2000, NAP_US = 500 };
+enum { TRIES = 64, NAPS = 2000, NAP_US = 500, SHORT_NAP_US = 20, SHORT_NAPS = 10000 };
 
 /* A record takes the engine a moment, unless somebody else has its core just then.  Should it be dead: a second. */
 int act_rec(const struct mon_act *a, struct mon_rec *rec)
@@ -25,6 +25,45 @@ int act_rec(const struct mon_act *a, struct mon_rec *rec)
 		err = mon_read_rec(&a->lane->reader, a->flow, a->gen, rec);
 	}
 	return err;
+}
+
+/* stackd takes what it has been told, however busy it is.  Should it be dead: about a second. */
+static void wait_taken(struct shim_mon *mon, struct shim_mlane *l)
+{
+	const struct timespec nap = { 0, SHORT_NAP_US * 1000 };
+
+	for (int i = 0; i < TRIES + SHORT_NAPS && !atomic_load(&mon->lost); i++) {
+		int room;
+
+		if (l->owed != NULL)
+			mon_owed_put(mon, l);
+		mon_ring(l);
+		room = ring_room(&l->cmds);
+		if (l->owed == NULL && (room < 0 || (uint32_t)room == l->cmds.slots))
+			return;
+		if (i >= TRIES)
+			nanosleep(&nap, NULL);
+		else
+			sched_yield();
+	}
+}
+
+/* A record about a packet that is asked about ahead of its turn was written before the verdicts on those before it came there.  They are
+ * on their way by now; once they are taken, and until the one on this packet, the flow's record is as it is to be seen here. */
+int act_now(struct shim_mon *mon, struct mon_act *a, struct mon_rec *rec)
+{
+	bool ahead = a == mon->r.act && (mon->r.ev.flags & MEVF_AHEAD) != 0;
+	int err;
+
+	if (ahead)
+		wait_taken(mon, a->lane);
+	err = act_rec(a, rec);
+	if (!ahead || err != 0)
+		return err;
+	mon->r.ev.flags &= (uint16_t)~MEVF_AHEAD;
+	for (unsigned i = 0; i < 2; i++)
+		a->next_off[i] = rec->side[i].next;
+	return 0;
 }
 
 /* While the round is of a retransmission, the bytes are those that were first. */
@@ -43,7 +82,7 @@ static int begin(struct shim_mon *mon, int sock, int side, struct mon_act **a, s
 		return err;
 	if (side != MOS_SIDE_CLI && side != MOS_SIDE_SVR)
 		return -EINVAL;
-	err = act_rec(*a, rec);
+	err = act_now(mon, *a, rec);
 	*gone = err == -ESTALE || err == -ERANGE;
 	return *gone ? 0 : err;
 }

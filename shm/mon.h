@@ -185,6 +185,8 @@ enum mon_event_flags {
 	MEVF_EARLY = 8, /* beyond the socket's mask: the program may be about to register for it */
 	MEVF_OFF = 16,  /* the flow was in mid-stream when first seen */
 	MEVF_REXMIT = 32, /* the REXMIT round that precedes the writing of overlapping payload */
+	MEVF_AHEAD = 64, /* packets of the flow before this one still wait for verdicts of this lane: the streams are as before those; once they
+			  * are taken (cmd_done), and until the verdict on this packet, the flow's record tells them as they should be */
 };
 
 struct mon_event {

@@ -2,8 +2,9 @@
  *
  * Inline monitors: a packet is held while one of them decides, and decided by policy when it cannot, does not, or must not.
  *
- * Of a queue (a flow's, or one of those for packets without a flow) only the first packet is being decided.  A claim
- * names it towards the client: index and generation, good for that one decision of that one lane.
+ * Packets of a queue (a flow's, or one of those for packets without a flow) go one by one, in order.  But while the first is being decided, the
+ * same monitor may be asked about those behind it, ahead of their turn, where that shows it nothing else than afterwards.  A claim
+ * names a packet towards the client: index and generation, good for that one decision of that one lane.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +14,8 @@
 
 enum { CLAIM_BITS = 20 };
 
-static bool decided(struct mon *m, struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause);
+static bool decided(struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause);
+static void ahead(struct mon *m, struct mon_queue *q);
 
 /* --- Claims ----------------------------------------------------------------------------------------------------------- */
 
@@ -77,7 +79,7 @@ static struct mon_queue *queue_of(struct mon *m, const struct mon_pass *ps)
 	return ps->flow != NULL ? &ps->flow->queue : &m->loose[ps->seg.hash % LOOSE_QUEUES];
 }
 
-static void charge(struct mon *m, struct mon_held *h, struct mon_lane *l)
+static void charge(struct mon_held *h, struct mon_lane *l)
 {
 	if (h->charged != NULL) {
 		h->charged->held--;
@@ -88,7 +90,6 @@ static void charge(struct mon *m, struct mon_held *h, struct mon_lane *l)
 		l->held++;
 		l->held_bytes += h->bytes;
 	}
-	(void)m;
 }
 
 /* A packet that somebody only lets us look at is gone when it has its turn: a copy waits. */
@@ -129,7 +130,7 @@ static struct mon_held *held_make(struct mon *m, const struct mon_pass *ps, stru
 
 static void held_free(struct mon *m, struct mon_held *h)
 {
-	charge(m, h, NULL);
+	charge(h, NULL);
 	TAILQ_REMOVE(&m->all_held, h, all);
 	m->held--;
 	free(h);
@@ -137,15 +138,20 @@ static void held_free(struct mon *m, struct mon_held *h)
 
 static void queue_append(struct mon_queue *q, struct mon_held *h)
 {
-	if (q->first == NULL)
+	if (q->first == NULL) {
 		q->tail = &q->first;
+		q->fresh = NULL;
+	}
 	*q->tail = h;
 	q->tail = &h->next;
 }
 
-static bool over_budget(const struct mon_lane *l, uint32_t bytes)
+/* own: it counts already, if it is charged to this lane */
+static bool over_budget(const struct mon_lane *l, uint32_t bytes, const struct mon_held *own)
 {
-	return l->held >= l->policy.hold_packets || l->held_bytes + bytes > l->policy.hold_bytes;
+	bool counts = own != NULL && own->charged == l;
+
+	return l->held - counts >= l->policy.hold_packets || l->held_bytes - (counts ? own->bytes : 0) + bytes > l->policy.hold_bytes;
 }
 
 /* A waiting one waits no more. */
@@ -162,8 +168,7 @@ static void wait_cut(struct mon *m, struct mon_held *h, enum mon_cause cause)
 	struct mon_slot *s = &m->slot[h->slot];
 
 	wait_end(m, h);
-	h->pass.at++;
-	(void)decided(m, &h->pass, s, cause);
+	(void)decided(&h->pass, s, cause);
 }
 
 static struct mon_queue *flow_again(struct mon *m, struct mon_pass *ps)
@@ -181,7 +186,7 @@ void mon_queue_put(struct mon *m, struct mon_queue *q, struct mon_pass *ps)
 {
 	struct mon_held *first, *h;
 
-	while ((first = q->first) != NULL && first->waiting && over_budget(m->slot[first->slot].lane, ps->pkt->len)) {
+	while ((first = q->first) != NULL && first->waiting && over_budget(m->slot[first->slot].lane, ps->pkt->len, NULL)) {
 		wait_cut(m, first, MON_BY_BUDGET);
 		mon_queue_run(m, q);
 		q = flow_again(m, ps); /* what ran may have ended the flow, and begun another */
@@ -196,8 +201,11 @@ void mon_queue_put(struct mon *m, struct mon_queue *q, struct mon_pass *ps)
 		mon_pass_free(ps);
 		return;
 	}
-	charge(m, h, m->slot[q->first->slot].lane);
+	charge(h, m->slot[q->first->slot].lane);
 	queue_append(q, h);
+	if (q->fresh == NULL)
+		q->fresh = h;
+	ahead(m, q);
 }
 
 void mon_queue_run(struct mon *m, struct mon_queue *q)
@@ -205,14 +213,91 @@ void mon_queue_run(struct mon *m, struct mon_queue *q)
 	struct mon_held *h;
 
 	while ((h = q->first) != NULL && !h->waiting) {
+		if (q->fresh == h)
+			q->fresh = h->next;
 		if (!mon_run(m, &h->pass, h))
-			return;
+			break;
 		q = h->queue; /* a flow that began anew took its queue along */
 		q->first = h->next;
 		if (q->first == NULL)
 			q->tail = &q->first;
 		held_free(m, h);
 	}
+	if (h != NULL)
+		ahead(m, h->queue);
+}
+
+/* --- Ahead of its turn ------------------------------------------------------------------------------------------------------ */
+
+static bool is_one(uint64_t bits)
+{
+	return bits != 0 && (bits & (bits - 1)) == 0;
+}
+
+/* RAW sockets are told before the flow's: nobody has both. */
+static bool raw_apart(const struct mon *m, const struct mon_flow *f)
+{
+	if ((m->raw_slots & m->inline_slots) != 0)
+		return false;
+	for (uint64_t left = m->raw_slots; left != 0; left &= left - 1) {
+		if ((m->slot[__builtin_ctzll(left)].lane->slots & f->slots) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* May the flow's monitor be asked at HK_SND about a packet while it has not decided on those before?  They have begun.  Nothing more of them may
+ * then be told to it, and this one must not change what it, or anybody, is told of them. */
+static bool may_go_ahead(struct mon *m, const struct mon_pass *ps)
+{
+	uint16_t flags = 0;
+	unsigned slot, side;
+
+	if (ps->passive || !ps->owned)
+		return false;
+	if (ps->flow == NULL)
+		return ps->stage <= STAGE_ORPHAN && is_one(m->inline_slots);
+	if (ps->first || ps->silent || ps->snd == NULL || ps->seg.kind != MON_SEG_TCP || !is_one(ps->flow->slots & m->inline_slots))
+		return false;
+	slot = (unsigned)__builtin_ctzll(ps->flow->slots & m->inline_slots);
+	for (side = MON_CLI; side < MON_BOTH; side++) {
+		if ((mon_would_want(m, ps->flow, slot, MON_HK_RCV, side, MON_PKT_IN | MON_STATE_CHANGE | MON_REXMIT | MON_CONN_START, &flags) |
+		     mon_would_want(m, ps->flow, slot, MON_HK_NULL, side, MON_ERROR, &flags)) != 0)
+			return false;
+	}
+	return mon_half_plain(ps->snd, &ps->seg) && !mon_edit_at_rcv(ps->flow) && raw_apart(m, ps->flow);
+}
+
+/* Those that may begin before the first is through. */
+static void ahead(struct mon *m, struct mon_queue *q)
+{
+	struct mon_held *h;
+
+	while ((h = q->fresh) != NULL && may_go_ahead(m, &h->pass)) {
+		q->fresh = h->next;
+		(void)mon_run(m, &h->pass, h);
+	}
+}
+
+bool mon_queue_stops(const struct mon_held *h)
+{
+	const struct mon_pass *ps = &h->pass;
+
+	if (h->queue->first == h)
+		return false;
+	if (ps->flow != NULL)
+		return ps->stage == STAGE_SND;
+	return ps->stage != STAGE_RAW || ps->events != 0 || !ps->orphan || ps->silent;
+}
+
+/* A script changes what comes after it, too: those before it must have been decided. */
+static bool is_in_turn(const struct mon_held *h)
+{
+	const struct mon_held *before = h->queue->first;
+
+	while (before != h && !before->waiting)
+		before = before->next;
+	return before == h;
 }
 
 /* --- Asking --------------------------------------------------------------------------------------------------------------- */
@@ -237,25 +322,33 @@ static bool breaker_open(struct mon *m, struct mon_slot *s)
 }
 
 /* The policy speaks.  True: the packet goes on. */
-static bool decided(struct mon *m, struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
+static bool decided(struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
 {
 	struct mon_lane *l = s->lane;
 
 	l->decided[cause]++;
-	if (cause == MON_BY_DEADLINE && ++s->strikes >= BREAKER_OPENS) {
-		s->open_until_us = m->now_us + BREAKER_US;
-		l->breaker_opened++;
-	}
 	if (l->policy.fail_drop)
 		ps->dropped = true;
 	return !ps->dropped;
 }
 
-static bool untold(struct mon *m, struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
+/* A deadline was missed.  Those asked about before the latest one were missed with that. */
+static void strike(struct mon *m, struct mon_slot *s, uint64_t asked_us)
+{
+	if (asked_us < s->struck_us)
+		return;
+	s->struck_us = m->now_us;
+	if (++s->strikes < BREAKER_OPENS)
+		return;
+	s->open_until_us = m->now_us + BREAKER_US;
+	s->lane->breaker_opened++;
+}
+
+static bool untold(struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
 {
 	s->lane->lost++;
 	s->lane->gap++;
-	return decided(m, ps, s, cause);
+	return decided(ps, s, cause);
 }
 
 static void wait_begin(struct mon *m, struct mon_held *h, unsigned slot)
@@ -265,8 +358,9 @@ static void wait_begin(struct mon *m, struct mon_held *h, unsigned slot)
 
 	h->waiting = true;
 	h->slot = slot;
+	h->asked_us = m->now_us;
 	h->deadline_us = m->now_us + l->policy.deadline_us;
-	charge(m, h, l);
+	charge(h, l);
 	if (forced(&m->slot[slot], MON_BY_DEADLINE)) {
 		h->deadline_us = m->now_us;
 		TAILQ_INSERT_HEAD(dues, h, due);
@@ -288,28 +382,30 @@ static int ask(struct mon *m, struct mon_pass *ps, struct mon_held **held, unsig
 	if (want == 0)
 		return 1;
 	if (breaker_open(m, s) || forced(s, MON_BY_BREAKER))
-		return untold(m, ps, s, MON_BY_BREAKER) ? 1 : -1;
+		return untold(ps, s, MON_BY_BREAKER) ? 1 : -1;
 	if (forced(s, MON_BY_DEATH))
-		return untold(m, ps, s, MON_BY_DEATH) ? 1 : -1;
+		return untold(ps, s, MON_BY_DEATH) ? 1 : -1;
 	if (forced(s, MON_BY_RING))
-		return untold(m, ps, s, MON_BY_RING) ? 1 : -1;
-	if (over_budget(s->lane, ps->pkt->len) || forced(s, MON_BY_BUDGET))
-		return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
+		return untold(ps, s, MON_BY_RING) ? 1 : -1;
+	if (over_budget(s->lane, ps->pkt->len, h) || forced(s, MON_BY_BUDGET))
+		return untold(ps, s, MON_BY_BUDGET) ? 1 : -1;
 	if (h == NULL) {
 		h = held_make(m, ps, q);
 		if (h == NULL || !claim_take(m, h)) {
 			if (h != NULL)
 				held_free(m, h);
-			return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
+			return untold(ps, s, MON_BY_BUDGET) ? 1 : -1;
 		}
 	} else if (!claim_take(m, h)) {
-		return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
+		return untold(ps, s, MON_BY_BUDGET) ? 1 : -1;
 	}
+	if (*held != NULL && h->queue->first != h && ps->flow != NULL)
+		flags |= MEVF_AHEAD;
 	if (mon_emit(m, &h->pass, ps->flow, slot, want, (uint8_t)hook, ps->side, flags | MEVF_HELD, h->claim) != 0) {
 		claim_give(m, h);
 		if (*held == NULL)
 			held_free(m, h);
-		return decided(m, ps, s, MON_BY_RING) ? 1 : -1;
+		return decided(ps, s, MON_BY_RING) ? 1 : -1;
 	}
 	wait_begin(m, h, slot);
 	if (*held == NULL)
@@ -348,15 +444,16 @@ int mon_chain(struct mon *m, struct mon_pass *ps, struct mon_held **held)
 
 	if (ps->passive || slots == 0)
 		return 1;
-	for (; ps->at < m->chained; ps->at++) {
-		unsigned slot = m->chain[reverse ? m->chained - 1 - ps->at : ps->at];
+	for (unsigned at = 0; at < m->chained; at++) {
+		unsigned slot = m->chain[reverse ? m->chained - 1 - at : at];
 		int r;
 
-		if ((slots >> slot & 1) == 0)
+		if (((slots & ~ps->asked) >> slot & 1) == 0)
 			continue;
 		if (ps->stage >= STAGE_SND && (ps->flow->slots >> slot & 1) == 0)
 			continue; /* it has let go of the flow meanwhile */
 		mon_map_upto(ps, m->slot[slot].reg, true);
+		ps->asked |= (uint64_t)1 << slot;
 		r = ask(m, ps, held, slot);
 		if (r <= 0)
 			return r;
@@ -366,14 +463,15 @@ int mon_chain(struct mon *m, struct mon_pass *ps, struct mon_held **held)
 
 /* --- Answers --------------------------------------------------------------------------------------------------------------- */
 
-static int edit(struct mon *m, struct mon_lane *l, uint32_t reg, struct mon_pass *ps, const struct mon_cmd *cmd)
+static int edit(struct mon *m, struct mon_lane *l, uint32_t reg, struct mon_held *h, const struct mon_cmd *cmd)
 {
+	struct mon_pass *ps = &h->pass;
 	uint32_t off = cmd->verdict.off, len = cmd->verdict.len;
 	unsigned layer = ps->stage == STAGE_SND || ps->stage == STAGE_RAW ? MON_LAYER_SND : MON_LAYER_RCV;
 	unsigned side = ps->snd != NULL ? ps->snd->side : MON_CLI;
 	int err;
 
-	if (!ps->owned || ps->silent || off > l->edit_size || len > l->edit_size - off || len > sizeof(m->script))
+	if (!ps->owned || ps->silent || off > l->edit_size || len > l->edit_size - off || len > sizeof(m->script) || !is_in_turn(h))
 		return -EINVAL;
 	memcpy(m->script, l->edit + off, len);
 	if (ps->flow != NULL) {
@@ -401,10 +499,9 @@ void mon_verdict(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd)
 	}
 	s = &m->slot[h->slot];
 	wait_end(m, h);
-	h->pass.at++;
 	s->strikes = 0;
-	if (verdict > MON_EDIT || forced(s, MON_BY_NONSENSE) || (verdict == MON_EDIT && edit(m, l, s->reg, &h->pass, cmd) != 0)) {
-		(void)decided(m, &h->pass, s, MON_BY_NONSENSE);
+	if (verdict > MON_EDIT || forced(s, MON_BY_NONSENSE) || (verdict == MON_EDIT && edit(m, l, s->reg, h, cmd) != 0)) {
+		(void)decided(&h->pass, s, MON_BY_NONSENSE);
 	} else {
 		l->verdict[verdict]++;
 		h->pass.dropped = verdict == MON_DROP;
@@ -434,7 +531,7 @@ void mon_uncharge(struct mon *m, const struct mon_lane *l)
 
 	TAILQ_FOREACH(h, &m->all_held, all) {
 		if (h->charged == l)
-			charge(m, h, NULL);
+			charge(h, NULL);
 	}
 }
 
@@ -448,6 +545,7 @@ uint64_t mon_chain_expire(struct mon *m)
 		while ((h = TAILQ_FIRST(&m->room[i].dues)) != NULL && h->deadline_us <= m->now_us) {
 			struct mon_queue *q = h->queue;
 
+			strike(m, &m->slot[h->slot], h->asked_us);
 			wait_cut(m, h, MON_BY_DEADLINE);
 			mon_queue_run(m, q);
 		}

@@ -35,6 +35,9 @@ void mon_edit_pass(struct mon_flow *flow, unsigned side, unsigned layer, uint32_
 void mon_edit_in(struct mon_flow *flow, unsigned side, struct pkt *p, struct mon_seg *s);
 void mon_edit_middle(struct mon_flow *flow, unsigned side, struct pkt *p, struct mon_seg *s);
 
+/* Are there maps of HK_RCV?  (Then a packet's ACK is not yet, before mon_edit_in(), what its half will see.) */
+bool mon_edit_at_rcv(const struct mon_flow *flow);
+
 void mon_edit_free(struct mon_flow *flow);
 
 /* Set checksums of an IPv4 or IPv6 frame that carries TCP or UDP (0 in UDP stays 0 over IPv4). */

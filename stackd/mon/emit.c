@@ -58,23 +58,31 @@ static bool is_early(struct mon_lane *l, struct mon_over *o)
 	return false;
 }
 
-uint16_t mon_wants(struct mon *m, const struct mon_flow *f, unsigned slot, unsigned hook, unsigned side, uint16_t events,
-		   uint16_t *flags)
+uint16_t mon_would_want(struct mon *m, const struct mon_flow *f, unsigned slot, unsigned hook, unsigned side, uint16_t events,
+			uint16_t *flags)
 {
 	struct mon_slot *s = &m->slot[slot];
 	struct mon_over *o = f != NULL && f->overs != NULL ? mon_over_get((struct mon_flow *)f, slot, false) : NULL;
 	uint16_t mask = o != NULL && o->masked ? o->mask[hook] : s->mask[hook];
 	uint16_t got = events & mask;
 
-	s->lane->offered++;
 	if (o != NULL && got != events && is_early(s->lane, o)) {
 		got = events;
 		*flags |= MEVF_EARLY;
 	}
 	if (o != NULL && side < 2 && (o->stopped >> side & 1) != 0)
 		got = 0;
+	return got;
+}
+
+uint16_t mon_wants(struct mon *m, const struct mon_flow *f, unsigned slot, unsigned hook, unsigned side, uint16_t events,
+		   uint16_t *flags)
+{
+	uint16_t got = mon_would_want(m, f, slot, hook, side, events, flags);
+
+	m->slot[slot].lane->offered++;
 	if (got == 0)
-		s->lane->filtered++;
+		m->slot[slot].lane->filtered++;
 	return got;
 }
 

@@ -145,7 +145,8 @@ struct mon_flow {
 	struct mon_over *overs;
 	struct mon_queue {
 		struct mon_held *first, **tail;
-	} queue;                   /* packets: the first is being decided, others wait behind it */
+		struct mon_held *fresh; /* the first of those that have not begun; NULL: all have */
+	} queue;                   /* packets: the first is being decided, others wait behind it, or ahead of their turn with it */
 	void *xlate;               /* map.c's, NULL: no edit has changed a length */
 	uint32_t seq_in, seq_now;  /* of the packet that a script changes: as it came, and as the script's monitor sees it */
 	uint16_t vlan;
@@ -214,6 +215,10 @@ void mon_half_snd(struct mon_half *snd, const struct mon_seg *s, struct mon_did 
  * bytes.  A hole below what rcv acknowledges to its peer is skipped when that ACK is *sent* (mon_half_snd), since then the data
  * has arrived although it was never seen here. */
 void mon_half_rcv(struct mon_half *rcv, const struct mon_seg *s, struct mon_did *did);
+
+/* Will s, sent by snd, cause nothing but the arrival of new text and of its acknowledgement, whatever becomes of the packets of this flow
+ * that have been sent but have not arrived?  So no state changes, nothing is sent again, no hole is skipped. */
+bool mon_half_plain(const struct mon_half *snd, const struct mon_seg *s);
 
 /* h has acknowledged payload that lay beyond its window when it came (RFC 9293 3.8.6.1: probes; or we have missed a window update).
  * did says what is to be stored; true: something. */

@@ -428,6 +428,24 @@ void mon_half_snd(struct mon_half *snd, const struct mon_seg *s, struct mon_did 
 	}
 }
 
+/* Open both ways, as far as this end is concerned, or one way, and that is agreed on. */
+static bool is_settled(const struct mon_half *h)
+{
+	const unsigned need = HALF_ATTACHED | HALF_SEQ | HALF_SENT;
+
+	return (h->flags & need) == need && (h->flags & HALF_OTHER) == 0 && (h->flags & (HALF_FIN | HALF_FIN_ACKED)) != HALF_FIN &&
+	       h->aside == NULL && (h->state == MON_ESTABLISHED || h->state == MON_CLOSE_WAIT || h->state == MON_FIN_WAIT_2);
+}
+
+bool mon_half_plain(const struct mon_half *snd, const struct mon_seg *s)
+{
+	const struct mon_half *rcv = mon_other((struct mon_half *)snd);
+
+	return (s->flags & (SEG_SYN | SEG_FIN | SEG_RST | SEG_ACK)) == SEG_ACK && !snd->flow->ending && is_settled(snd) &&
+	       is_settled(rcv) && !is_far(rcv, s->seq) && seq_ge(s->seq, snd->snd_nxt) && !is_far(snd, s->ack) &&
+	       offset(snd, s->ack) <= (int64_t)snd->next + ((snd->flags & HALF_RCV_FIN) != 0);
+}
+
 /* --- Arrives ------------------------------------------------------------------------------------------------------------------ */
 
 static void arrive_syn(struct mon_half *rcv, const struct mon_half *snd, const struct mon_seg *s, struct mon_did *did)

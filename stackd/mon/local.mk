@@ -43,9 +43,15 @@ tests_unit_test_monitor_ctl_LDADD = libstackd-core.la libshm.la $(CHECK_LIBS) $(
 
 check_PROGRAMS += tests/unit/test_mon
 TESTS += tests/unit/test_mon
-tests_unit_test_mon_SOURCES = tests/unit/test_mon.c
+tests_unit_test_mon_SOURCES = tests/unit/test_mon.c tests/unit/mon_fixture.h
 tests_unit_test_mon_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(CHECK_CFLAGS) $(DPDK_CFLAGS)
 tests_unit_test_mon_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
+check_PROGRAMS += tests/unit/test_mon_ahead
+TESTS += tests/unit/test_mon_ahead
+tests_unit_test_mon_ahead_SOURCES = tests/unit/test_mon_ahead.c tests/unit/mon_fixture.h
+tests_unit_test_mon_ahead_CPPFLAGS = $(AM_CPPFLAGS) -D_GNU_SOURCE $(CHECK_CFLAGS) $(DPDK_CFLAGS)
+tests_unit_test_mon_ahead_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
 
 check_PROGRAMS += tests/unit/test_bridge
 TESTS += tests/unit/test_bridge

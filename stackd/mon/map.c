@@ -363,6 +363,16 @@ void mon_edit_in(struct mon_flow *f, unsigned side, struct pkt *p, struct mon_se
 	ack_back(f, side, MON_LAYER_RCV, p, s);
 }
 
+bool mon_edit_at_rcv(const struct mon_flow *f)
+{
+	const struct xlate *x = f->xlate;
+	const struct map *m = x != NULL ? x->maps : NULL;
+
+	while (m != NULL && m->layer != MON_LAYER_RCV)
+		m = m->next;
+	return m != NULL;
+}
+
 void mon_edit_middle(struct mon_flow *f, unsigned side, struct pkt *p, struct mon_seg *s)
 {
 	ack_back(f, side, MON_LAYER_SND, p, s);

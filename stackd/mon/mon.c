@@ -282,6 +282,7 @@ static bool seg_from(const struct mon_half *h, const struct mon_seg *s)
 static void queue_move(struct mon_queue *to, const struct mon_queue *from, const struct mon_pass *running)
 {
 	*to->tail = from->first;
+	to->fresh = from->fresh;
 	for (struct mon_held *h = from->first; h != NULL; h = h->next) {
 		h->queue = to;
 		to->tail = &h->next;
@@ -298,6 +299,7 @@ static void queue_forward(struct mon *m, const struct mon_queue *from, const str
 	m->last.first = NULL;
 	m->last.tail = &m->last.first;
 	*m->last.tail = from->first;
+	m->last.fresh = from->fresh;
 	for (struct mon_held *h = from->first; h != NULL; h = h->next) {
 		h->queue = &m->last;
 		m->last.tail = &h->next;
@@ -715,7 +717,7 @@ bool mon_run(struct mon *m, struct mon_pass *ps, struct mon_held *held)
 		uint64_t ask = 0;
 
 		if (!ps->entered) {
-			ps->at = 0;
+			ps->asked = 0;
 			ps->mapped = 0;
 			stage_enter(m, ps);
 			ps->entered = true;
@@ -727,6 +729,8 @@ bool mon_run(struct mon *m, struct mon_pass *ps, struct mon_held *held)
 		} else if (ps->events != 0) {
 			if (!ps->dropped && mon_chain(m, ps, &held) == 0)
 				return false;
+			if (held != NULL && mon_queue_stops(held))
+				return false;
 			if (!ps->dropped)
 				mon_map_upto(ps, 0, false);
 			ask = ps->passive ? 0 : m->inline_slots;
@@ -735,6 +739,8 @@ bool mon_run(struct mon *m, struct mon_pass *ps, struct mon_held *held)
 			mon_emit_all(m, ps, ps->flow, ps->slots & ~ask, ps->events, ps->hook, ps->side, ps->flags,
 				     ps->snd != NULL && ps->snd->side == MON_SVR);
 		}
+		if (held != NULL && mon_queue_stops(held))
+			return false;
 		ps->entered = false;
 		stage_leave(m, ps);
 	}

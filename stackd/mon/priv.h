@@ -39,7 +39,8 @@ struct mon_slot {
 	uint64_t changed_us;
 	uint32_t reg; /* its number in the order of registration, from 1 */
 	unsigned share_index, share_count; /* count 0: no flows of this engine */
-	unsigned strikes;      /* deadlines in a row */
+	unsigned strikes;      /* deadlines in a row; packets that were asked about together count once */
+	uint64_t struck_us;    /* the latest */
 	uint64_t open_until_us; /* the breaker is open; 0: closed */
 	uint32_t fault[MON_CAUSES]; /* forced, so many times more */
 };
@@ -69,7 +70,7 @@ struct mon_pass {
 	struct mon_did rcv;
 	uint64_t next_was;      /* of the receiver's stream, before it arrived: what REXMIT and ERROR tell, which precede the writing */
 	enum mon_stage stage;
-	unsigned at;            /* how many of the chain have been asked in this stage */
+	uint64_t asked;         /* those of the chain that have been, or are being, asked in this stage */
 	uint32_t mapped;        /* number of the last map applied in this stage */
 	uint16_t events;        /* of this stage's round */
 	uint8_t hook, side, flags;
@@ -86,11 +87,12 @@ struct mon_held {
 	struct mon_held *next;  /* its queue */
 	struct mon_queue *queue;
 	struct mon_pass pass;
-	bool waiting;           /* for the verdict of `slot`; else behind another */
+	bool waiting;           /* for the verdict of `slot`; else behind another, or decided and behind another */
 	unsigned slot;
 	uint32_t claim;
 	uint64_t deadline_us;
 	struct mon_lane *charged;
+	uint64_t asked_us;
 	uint32_t bytes;
 	TAILQ_ENTRY(mon_held) due; /* of its lane, while waiting */
 	TAILQ_ENTRY(mon_held) all;
@@ -155,6 +157,9 @@ void mon_lane_mark(const struct mon *m, struct mon_lane *l); /* it has taken eve
 void mon_pass_tcp(struct mon *m, struct mon_pass *ps);
 
 /* --- emit.c --- */
+/* Would this slot be told of the round, and by which events? */
+uint16_t mon_would_want(struct mon *m, const struct mon_flow *f, unsigned slot, unsigned hook, unsigned side, uint16_t events,
+			uint16_t *flags);
 /* Does this slot want the round, and by which events?  Counts offered and filtered. */
 uint16_t mon_wants(struct mon *m, const struct mon_flow *f, unsigned slot, unsigned hook, unsigned side, uint16_t events,
 		   uint16_t *flags);
@@ -183,6 +188,8 @@ int mon_chain(struct mon *m, struct mon_pass *ps, struct mon_held **held);
 void mon_map_upto(struct mon_pass *ps, uint32_t reg, bool before);
 void mon_queue_put(struct mon *m, struct mon_queue *q, struct mon_pass *ps);
 void mon_queue_run(struct mon *m, struct mon_queue *q);
+/* Must this one stop before its stage is over, since those before it in the queue are not through? */
+bool mon_queue_stops(const struct mon_held *h);
 void mon_verdict(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd);
 /* Decide what waits for a slot without asking it any more. */
 void mon_release(struct mon *m, struct mon_room *r, uint64_t slots, enum mon_cause cause);

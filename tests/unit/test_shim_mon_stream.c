@@ -156,6 +156,43 @@ START_TEST(a_round_sees_its_moment)
 }
 END_TEST
 
+static void peeks_ahead(int sock, int side)
+{
+	struct tcp_buf_info info;
+	socklen_t len = sizeof(info);
+
+	if (rounds == 1)
+		return;
+	PEEKS(sock, side, "hello");
+	ck_assert_int_eq(mtcp_getsockopt(m, sock, SOL_MONSOCKET, MOS_INFO_SVRBUF, &info, &len), 0);
+	ck_assert_uint_eq(info.tcpbi_next_byte_expected - info.tcpbi_init_seq, 1 + 5);
+}
+
+/* Records of two packets that are held, the second written before the verdict on the first came.  Whoever looks at the stream waits until it
+ * has come, so sees what the first packet brought. */
+START_TEST(a_round_ahead_of_its_turn_sees_its_moment)
+{
+	struct mon_event e;
+
+	up();
+	rounds = 0;
+	body = peeks_ahead;
+	e = sm_event(&f, MON_REXMIT, MON_HK_RCV, MON_SVR, MEVF_HELD);
+	sm_put(lane, &e);
+	e.flags |= MEVF_AHEAD;
+	e.claim++;
+	sm_put(lane, &e);
+	(void)sm_expect(lane, MCMD_VERDICT);
+	sm_text(&f, MON_SVR, 0, "hello", 5);
+	ring_done(&lane->cmds);
+	ck_assert_uint_eq(sm_expect(lane, MCMD_VERDICT).verdict.claim, e.claim);
+	ring_done(&lane->cmds);
+	sm_settle(lane);
+	ck_assert_uint_eq(rounds, 2);
+	down();
+}
+END_TEST
+
 static void peeks_over_hole(int sock, int side)
 {
 	char b[8];
@@ -661,6 +698,7 @@ int main(void)
 	tcase_add_test(t, peeking);
 	tcase_add_test(t, peeking_in_pieces);
 	tcase_add_test(t, a_round_sees_its_moment);
+	tcase_add_test(t, a_round_ahead_of_its_turn_sees_its_moment);
 	tcase_add_test(t, a_hole_is_told);
 	tcase_add_test(t, a_hole_at_the_end);
 	tcase_add_test(t, overrun);
