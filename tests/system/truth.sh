@@ -38,8 +38,7 @@ kernel()
 # On a busy machine tcpdump may lose frames: the capture is not what happened then, and is made anew.
 made()
 {
-	local try
-	for try in 1 2 3; do
+	for _ in 1 2 3; do
 		"$TOP/tests/truth/kernel.sh" "$T/cap/kernel" && return
 	done
 	return 1
