@@ -140,6 +140,9 @@ struct stat_listener {
 	uint32_t waiting, syns;
 };
 
+/* What both ends agreed upon. */
+enum stat_flow_option { STAT_TS = 1, STAT_SACK = 2, STAT_WS = 4, STAT_ECN = 8 };
+
 /* One connection; written by its engine. */
 struct stat_flow {
 	uint32_t version;
@@ -154,6 +157,14 @@ struct stat_flow {
 	uint32_t retrans;
 	uint32_t mss;
 	uint32_t rx_queued, tx_queued; /* bytes not yet read by the program; not yet acknowledged by the peer */
+	uint32_t rto_us, ssthresh;     /* ssthresh in bytes; 0: none yet */
+	uint32_t in_flight;            /* bytes sent and neither acknowledged nor known to be lost */
+	uint32_t snd_wnd, rcv_wnd;     /* bytes: what the peer offers, what we have offered */
+	uint32_t timeouts;             /* in a row */
+	uint16_t pmtu;
+	uint8_t options; /* enum stat_flow_option */
+	uint8_t cc;      /* enum cc_name */
+	uint32_t pad2;
 };
 static_assert(sizeof(struct stat_flow) % 8 == 0, "layout");
 

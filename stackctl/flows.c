@@ -14,7 +14,7 @@ static const char *const state[] = {
 	"CLOSED", "LISTEN", "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1",
 	"FIN-WAIT-2", "CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT",
 };
-enum { STATES = sizeof(state) / sizeof(state[0]) };
+enum { STATES = sizeof(state) / sizeof(state[0]), OPTIONS_TEXT = 24 };
 
 int state_number(const char *name)
 {
@@ -35,9 +35,23 @@ static bool wanted(const struct stat_flow *f, const struct options *o)
 	return (o->app < 0 || f->app == (uint32_t)o->app) && (o->state < 0 || f->state == o->state);
 }
 
+/* "ts,sack,ws,ecn", or less. */
+static const char *options_text(uint8_t options, char text[OPTIONS_TEXT])
+{
+	static const char *const name[] = { "ts", "sack", "ws", "ecn" };
+	char *end = text;
+
+	*end = '\0';
+	for (unsigned i = 0; i < sizeof(name) / sizeof(name[0]); i++)
+		if ((options >> i & 1) != 0)
+			end += snprintf(end, (size_t)(text + OPTIONS_TEXT - end), "%s%s", end > text ? "," : "", name[i]);
+	return text;
+}
+
 static void print_flow(struct out *out, const struct stat_flow *f, unsigned engine, uint64_t now)
 {
-	char address[ADDRESS_TEXT];
+	static const char *const cc[] = { [CC_CUBIC] = "cubic", [CC_RENO] = "reno" };
+	char address[ADDRESS_TEXT], options[OPTIONS_TEXT];
 
 	out_number(out, engine);
 	out_number(out, f->app);
@@ -55,6 +69,15 @@ static void print_flow(struct out *out, const struct stat_flow *f, unsigned engi
 	out_number(out, f->cwnd);
 	out_number(out, f->mss);
 	out_number(out, f->retrans);
+	out_number(out, f->timeouts);
+	out_number(out, f->rto_us);
+	out_number(out, f->ssthresh);
+	out_number(out, f->in_flight);
+	out_number(out, f->snd_wnd);
+	out_number(out, f->rcv_wnd);
+	out_number(out, f->pmtu);
+	out_text(out, options_text(f->options, options));
+	out_text(out, f->cc < sizeof(cc) / sizeof(cc[0]) ? cc[f->cc] : "?");
 }
 
 /* The flows of one engine; how many more may be printed. */
@@ -83,6 +106,8 @@ int cmd_flows(const struct segment *s, const struct options *o, FILE *f)
 		{ "local_port", OUT_COUNT }, { "peer", OUT_TEXT }, { "peer_port", OUT_COUNT }, { "age_s", OUT_AGE },
 		{ "rx_bytes", OUT_BYTES }, { "tx_bytes", OUT_BYTES }, { "rx_queued", OUT_BYTES }, { "tx_queued", OUT_BYTES },
 		{ "srtt_us", OUT_COUNT }, { "cwnd", OUT_BYTES }, { "mss", OUT_COUNT }, { "retrans", OUT_COUNT },
+		{ "timeouts", OUT_COUNT }, { "rto_us", OUT_COUNT }, { "ssthresh", OUT_BYTES }, { "in_flight", OUT_BYTES },
+		{ "snd_wnd", OUT_BYTES }, { "rcv_wnd", OUT_BYTES }, { "pmtu", OUT_COUNT }, { "options", OUT_TEXT }, { "cc", OUT_TEXT },
 	};
 	unsigned long left = o->limit > 0 ? o->limit : (unsigned long)-1;
 	uint64_t now = now_us();

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "shm/stat.h"
 #include "stackd/tcp/priv.h"
 
 static int open_tuple(struct tcp *tcp, const struct tcp_open *o, struct tuple *t, uint16_t *mtu, uint32_t *iss_min);
@@ -283,16 +282,4 @@ void tcp_view(struct tcp *tcp, struct tcp_conn *c, struct tcp_view *v)
 		v->rx_chunk_no = c->rx.first;
 		v->rx_chunk = bytes_get(&c->rx, c->rx.first);
 	}
-}
-
-void tcp_conn_figures(const struct tcp_conn *c, struct stat_flow *r)
-{
-	r->rx_bytes = c->rx_end;
-	r->tx_bytes = c->tx_acked;
-	r->srtt_us = c->srtt_us;
-	r->cwnd = c->cc.cwnd;
-	r->retrans = c->retrans;
-	r->mss = c->mss;
-	r->rx_queued = (uint32_t)(c->rx_end - c->rx_done);
-	r->tx_queued = (uint32_t)(c->tx_end - c->tx_acked);
 }

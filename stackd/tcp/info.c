@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What a program is told of its connection by TCP_INFO.
+ * What a program is told of its connection by TCP_INFO, and operators by stackctl flows.
  */
+#include "shm/stat.h"
 #include "stackd/tcp/priv.h"
 
 enum { CA_OPEN, CA_DISORDER, CA_CWR, CA_RECOVERY, CA_LOSS };           /* Linux's tcpi_ca_state */
-enum { HAS_TS = 1, HAS_SACK = 2, HAS_WSCALE = 4, HAS_ECN = 8 };        /* tcpi_options */
 enum { REORDERING = 3, SSTHRESH_NONE = 0x7fffffff };
 
 static uint8_t ca_state(const struct tcp_conn *c);
@@ -60,6 +60,29 @@ void tcp_info(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info 
 		in_flight(c->flight, i);
 }
 
+void tcp_conn_figures(const struct tcp_conn *c, struct stat_flow *r)
+{
+	bool open = c->state != TCP_CLOSED && c->state != TCP_TIME_WAIT;
+
+	r->rx_bytes = c->rx_end;
+	r->tx_bytes = c->tx_acked;
+	r->srtt_us = c->srtt_us;
+	r->cwnd = c->cc.cwnd;
+	r->retrans = c->retrans;
+	r->mss = c->mss;
+	r->rx_queued = (uint32_t)(c->rx_end - c->rx_done);
+	r->tx_queued = (uint32_t)(c->tx_end - c->tx_acked);
+	r->rto_us = c->rto_us;
+	r->ssthresh = c->cc.ssthresh < SSTHRESH_NONE ? c->cc.ssthresh : 0;
+	r->in_flight = flight_pipe(c->flight);
+	r->snd_wnd = c->snd_wnd;
+	r->rcv_wnd = open && seq_gt(c->rcv_adv, c->rcv_nxt) ? c->rcv_adv - c->rcv_nxt : 0;
+	r->timeouts = c->rexmits;
+	r->pmtu = c->mtu;
+	r->options = options(c); /* the same bits */
+	r->cc = c->cc.name;
+}
+
 static uint8_t ca_state(const struct tcp_conn *c)
 {
 	if ((c->flags & CONN_LOSS) != 0)
@@ -71,10 +94,11 @@ static uint8_t ca_state(const struct tcp_conn *c)
 	return c->dup_acks_in > 0 || (c->flight != NULL && c->flight->sacked > 0) ? CA_DISORDER : CA_OPEN;
 }
 
+/* Numbered as tcpi_options are. */
 static uint8_t options(const struct tcp_conn *c)
 {
-	return (uint8_t)(((c->flags & CONN_TS) != 0 ? HAS_TS : 0) | ((c->flags & CONN_SACK) != 0 ? HAS_SACK : 0) |
-	                 ((c->flags & CONN_WS) != 0 ? HAS_WSCALE : 0) | ((c->ecn & ECN_OK) != 0 ? HAS_ECN : 0));
+	return (uint8_t)(((c->flags & CONN_TS) != 0 ? STAT_TS : 0) | ((c->flags & CONN_SACK) != 0 ? STAT_SACK : 0) |
+	                 ((c->flags & CONN_WS) != 0 ? STAT_WS : 0) | ((c->ecn & ECN_OK) != 0 ? STAT_ECN : 0));
 }
 
 static void in_flight(const struct flight *f, struct sock_info *i)

@@ -203,7 +203,7 @@ void tcp_view(struct tcp *tcp, struct tcp_conn *c, struct tcp_view *v);
 /* What TCP_INFO tells, at this moment. */
 void tcp_info(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info *i);
 
-/* Fill a flow record's figures: rx_bytes ... tx_queued (shm/stat.h). */
+/* Fill a flow record's figures: from rx_bytes on (shm/stat.h). */
 struct stat_flow;
 void tcp_conn_figures(const struct tcp_conn *c, struct stat_flow *r);
 

@@ -121,6 +121,8 @@ static void make_records(void)
 	made->flow[0][1] = (struct stat_flow){
 		.app = 5, .local = ip("10.9.0.1"), .peer = ip("10.9.0.2"), .lport = 80, .pport = 40000, .state = 4, .born_us = NEVER,
 		.rx_bytes = 100, .tx_bytes = 1536, .srtt_us = 250, .cwnd = 14480, .mss = 1448, .retrans = 1, .tx_queued = 99,
+		.rto_us = 200000, .ssthresh = 7240, .in_flight = 2896, .snd_wnd = 65535, .rcv_wnd = 32768, .timeouts = 2, .pmtu = 1500,
+		.options = STAT_TS | STAT_WS | STAT_ECN, .cc = CC_RENO,
 	};
 	made->flow[1][0] = (struct stat_flow){
 		.local = ip("10.9.0.1"), .peer = ip("10.9.0.3"), .lport = 80, .pport = 40001, .state = 10, .born_us = NEVER,
@@ -314,11 +316,13 @@ END_TEST
 #define FLOW_JSON_1 \
 	"{\"engine\":0,\"app\":5,\"state\":\"ESTABLISHED\",\"local\":\"10.9.0.1\",\"local_port\":80,\"peer\":\"10.9.0.2\"," \
 	"\"peer_port\":40000,\"age_s\":0.000000,\"rx_bytes\":100,\"tx_bytes\":1536,\"rx_queued\":0,\"tx_queued\":99,\"srtt_us\":250," \
-	"\"cwnd\":14480,\"mss\":1448,\"retrans\":1}"
+	"\"cwnd\":14480,\"mss\":1448,\"retrans\":1,\"timeouts\":2,\"rto_us\":200000,\"ssthresh\":7240,\"in_flight\":2896," \
+	"\"snd_wnd\":65535,\"rcv_wnd\":32768,\"pmtu\":1500,\"options\":\"ts,ws,ecn\",\"cc\":\"reno\"}"
 #define FLOW_JSON_2 \
 	"{\"engine\":1,\"app\":0,\"state\":\"TIME-WAIT\",\"local\":\"10.9.0.1\",\"local_port\":80,\"peer\":\"10.9.0.3\"," \
 	"\"peer_port\":40001,\"age_s\":0.000000,\"rx_bytes\":0,\"tx_bytes\":0,\"rx_queued\":0,\"tx_queued\":0,\"srtt_us\":0," \
-	"\"cwnd\":0,\"mss\":0,\"retrans\":0}"
+	"\"cwnd\":0,\"mss\":0,\"retrans\":0,\"timeouts\":0,\"rto_us\":0,\"ssthresh\":0,\"in_flight\":0," \
+	"\"snd_wnd\":0,\"rcv_wnd\":0,\"pmtu\":0,\"options\":\"\",\"cc\":\"cubic\"}"
 #define FLOWS(x) "{\"flows\":[\n" x "\n]}\n"
 
 static struct ipaddr ip6(const char *text, uint8_t port)
@@ -355,11 +359,11 @@ START_TEST(flows)
 
 	prints(cmd_flows, &o,
 	       "ENGINE  APP  STATE        LOCAL     LOCAL PORT  PEER      PEER PORT  AGE  RX BYTES  TX BYTES  RX QUEUED  TX QUEUED"
-	       "  SRTT US  CWND   MSS  RETRANS\n"
+	       "  SRTT US  CWND   MSS  RETRANS  TIMEOUTS  RTO US  SSTHRESH  IN FLIGHT  SND WND  RCV WND  PMTU  OPTIONS    CC\n"
 	       "     0    5  ESTABLISHED  10.9.0.1          80  10.9.0.2      40000  0ms       100      1.5K          0         99"
-	       "      250   14K  1448        1\n"
+	       "      250   14K  1448        1         2  200000      7.1K       2.8K      64K      32K  1500  ts,ws,ecn  reno\n"
 	       "     1    0  TIME-WAIT    10.9.0.1          80  10.9.0.3      40001  0ms         0         0          0          0"
-	       "        0     0     0        0\n");
+	       "        0     0     0        0         0       0         0          0        0        0     0             cubic\n");
 	o.json = true;
 	prints(cmd_flows, &o, FLOWS(FLOW_JSON_1 ",\n" FLOW_JSON_2));
 }

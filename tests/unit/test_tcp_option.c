@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "shm/stat.h"
 #include "tests/unit/tcp_trace.h"
 
 static void drain(void)
@@ -322,6 +323,39 @@ START_TEST(test_info)
 }
 END_TEST
 
+/* What stackctl flows shows. */
+START_TEST(test_figures)
+{
+	struct stat_flow r;
+
+	established();
+	put(3000);
+	drain();
+	tcp_conn_figures(T.conn, &r);
+	ck_assert_uint_eq(r.in_flight, 3000);
+	ck_assert_uint_eq(r.tx_queued, 3000);
+	ck_assert_uint_eq(r.snd_wnd, 65535);
+	ck_assert_uint_eq(r.rcv_wnd, T.conn->rcv_adv - T.conn->rcv_nxt);
+	ck_assert_uint_gt(r.rcv_wnd, 0);
+	ck_assert_uint_eq(r.ssthresh, 0);
+	ck_assert_uint_eq(r.pmtu, 1500);
+	ck_assert_uint_eq(r.options, 0);
+	ck_assert_uint_eq(r.cc, CC_CUBIC);
+	ck_assert_uint_eq(r.timeouts, 0);
+	tick(1000);
+	drain();
+	tcp_conn_figures(T.conn, &r);
+	ck_assert_uint_gt(r.timeouts, 0);
+	ck_assert_uint_gt(r.ssthresh, 0);
+	ck_assert_uint_eq(r.rto_us, T.conn->rto_us);
+	T.conn->flags |= CONN_TS | CONN_SACK;
+	tcp_conn_figures(T.conn, &r);
+	ck_assert_uint_eq(r.options, STAT_TS | STAT_SACK);
+	T.conn->flags &= ~(uint32_t)(CONN_TS | CONN_SACK);
+	trace_end();
+}
+END_TEST
+
 /* Linux's numbers for the states. */
 START_TEST(test_info_states)
 {
@@ -361,6 +395,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_window_clamp);
 	tcase_add_test(tc, test_window_clamp_keeps_its_word);
 	tcase_add_test(tc, test_info);
+	tcase_add_test(tc, test_figures);
 	tcase_add_loop_test(tc, test_info_states, 0, 8);
 }
 
