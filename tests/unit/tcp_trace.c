@@ -482,7 +482,8 @@ struct pkt *host_frame(struct host *h, const struct pkt_tcp *t, const struct ipa
 	*q++ = t->flags;
 	q = put16(put16(put16(q, t->wnd), 0), t->urg);
 	memset(q, 0, opts);
-	memcpy(q, opt, opt_len);
+	if (opt_len > 0)
+		memcpy(q, opt, opt_len);
 	*text = q + opts;
 	p->len = (uint32_t)(l4 - p->data) + 20 + opts + text_len;
 	p->l3_off = LINK;
