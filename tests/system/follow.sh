@@ -51,10 +51,11 @@ thin sparse 0.2 7
 thin late 0 3 0.1
 thin both 0.05 5 0.1
 chmod a+r "$T"/cap/*.pcap
-for capture in left right tap late; do
+for capture in left right tap; do
 	check "$capture" followed "$capture.pcap"
 done
-for capture in sparse both; do
+# what comes after something behind it was acknowledged is lost to a monitor, which cannot wait; tshark looks at the whole file
+for capture in late sparse both; do
 	check "$capture" followed "$capture.pcap" 0 6
 done
 check "right, two engines" followed right.pcap '0, 1'
