@@ -298,7 +298,7 @@ static void run_round(struct shim_mon *mon)
 void mon_round_over(struct shim_mon *mon)
 {
 	if (shim_forked(mon->c))
-		pthread_exit(NULL);
+		_exit(0); /* not exit(): what its handlers lock may be held for ever by a thread that did not come along */
 }
 
 static void put_verdict(struct shim_mon *mon, struct shim_mlane *l, const struct mon_event *ev)
