@@ -51,14 +51,15 @@ thin sparse 0.2 7
 thin late 0 3 0.1
 thin both 0.05 5 0.1
 chmod a+r "$T"/cap/*.pcap
-for capture in left right tap; do
+for capture in left right; do
 	check "$capture" followed "$capture.pcap"
 done
-# what comes after something behind it was acknowledged is lost to a monitor, which cannot wait; tshark looks at the whole file
-for capture in late sparse both; do
+# where a tap loses or delivers late, streams that were joined in the middle begin elsewhere, and ports that are used again divide
+# otherwise; the reference model says what is right there (truth.sh)
+for capture in tap late sparse both; do
 	check "$capture" followed "$capture.pcap" 0 6
 done
 check "right, two engines" followed right.pcap '0, 1'
 check "frames are cut" cut 200
-check "cut to 200 bytes" followed whole200.pcap
+check "cut to 200 bytes" followed whole200.pcap 0 6
 finish
