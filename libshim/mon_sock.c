@@ -365,20 +365,13 @@ int mtcp_getsockid_bytuple(mctx_t mctx, int sock, const struct sockaddr *one, co
 	return (int)shim_leave(c, err != 0 ? err : find_tuple(c, sock, addr, port));
 }
 
-static bool is_v4(const struct mon_act *a, unsigned side)
-{
-	struct ipaddr any4 = addr_v4(0);
-
-	return memcmp(&a->addr[side], &any4, 12) == 0;
-}
-
 /* One address, where there is room for so many bytes; what it does not need stays as it is. */
 static int name_out(const struct mon_act *a, unsigned side, uint8_t *to, socklen_t room)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(a->port[side]) };
 	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(a->port[side]) };
 
-	if (is_v4(a, side)) {
+	if (addr_is_v4(&a->addr[side])) {
 		in.sin_addr.s_addr = a->addr[side].w[3];
 		memcpy(to, &in, sizeof(in));
 		return 0;
@@ -401,7 +394,7 @@ static int peer_name(const struct mon_act *a, int side, uint8_t *to, socklen_t l
 		return -EINVAL;
 	if ((a->flags & ACT_NAMED) == 0)
 		return -ENOTCONN;
-	if (len == 4 * sizeof(struct sockaddr_in) && is_v4(a, MON_CLI)) /* programs have an array of two, and give twice its size */
+	if (len == 4 * sizeof(struct sockaddr_in) && addr_is_v4(&a->addr[MON_CLI])) /* programs have an array of two, and give twice its size */
 		room = sizeof(struct sockaddr_in);
 	else if (side != MOS_SIDE_BOTH)
 		return name_out(a, (unsigned)side, to, room);
