@@ -327,6 +327,31 @@ same_bytes()
 	[ "$got" = "$want" ] || { printf 'SHA-256 is %s, should be %s\n' "$got" "$want"; return 1; }
 }
 
+# customer, to be spawned: gets $FILE again and again, until $T/enough is there.
+customer()
+{
+	local want right=0 wrong=0
+	want=$(sha_of "$T/www/$FILE")
+	while [ ! -e "$T/enough" ]; do
+		if [ "$(kcurl "$(url "$FILE")" | sha256sum | cut -d' ' -f1)" = "$want" ]; then
+			right=$((right + 1))
+		else
+			wrong=$((wrong + 1))
+		fi
+	done
+	echo "$right right, $wrong wrong"
+	[ "$right" -gt 0 ] && [ "$wrong" = 0 ]
+}
+
+customer_was_served()
+{
+	local rc=0
+	touch "$T/enough"
+	reap customer || rc=$?
+	cat "$T/customer.log"
+	return "$rc"
+}
+
 # same_bytes_parallel FILE COUNT [PORT]: COUNT at once.
 same_bytes_parallel()
 {

@@ -24,31 +24,6 @@ storm()
 	return "$rc"
 }
 
-# The same file again and again, until $T/enough is there.
-customer()
-{
-	local want right=0 wrong=0
-	want=$(sha_of "$T/www/$FILE")
-	while [ ! -e "$T/enough" ]; do
-		if [ "$(kcurl "$(url "$FILE")" | sha256sum | cut -d' ' -f1)" = "$want" ]; then
-			right=$((right + 1))
-		else
-			wrong=$((wrong + 1))
-		fi
-	done
-	echo "$right right, $wrong wrong"
-	[ "$right" -gt 0 ] && [ "$wrong" = 0 ]
-}
-
-customer_was_served()
-{
-	local rc=0
-	touch "$T/enough"
-	reap customer || rc=$?
-	cat "$T/customer.log"
-	return "$rc"
-}
-
 stackd_files_open() { find "/proc/${PIDS[stackd]}/fd" -mindepth 1 | wc -l; }
 stackd_maps() { grep -c 'memfd:stackd-\(rx\|tx\|up\|down\)' "/proc/${PIDS[stackd]}/maps"; }
 stackd_rss() { sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/${PIDS[stackd]}/status"; }

@@ -23,31 +23,6 @@ attacks()
 	return "$rc"
 }
 
-# The same file again and again, until $T/enough is there.
-customer()
-{
-	local want right=0 wrong=0
-	want=$(sha_of "$T/www/$FILE")
-	while [ ! -e "$T/enough" ]; do
-		if [ "$(kcurl "$(url "$FILE")" | sha256sum | cut -d' ' -f1)" = "$want" ]; then
-			right=$((right + 1))
-		else
-			wrong=$((wrong + 1))
-		fi
-	done
-	echo "$right right, $wrong wrong"
-	[ "$right" -gt 0 ] && [ "$wrong" = 0 ]
-}
-
-customer_was_served()
-{
-	local rc=0
-	touch "$T/enough"
-	reap customer || rc=$?
-	cat "$T/customer.log"
-	return "$rc"
-}
-
 stackd_rss() { sed -n 's/^VmRSS:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/${PIDS[stackd]}/status"; }
 
 rss_bounded()
