@@ -84,7 +84,8 @@
 	X(TCP_IN, "tcp.in_segs", "segments received") \
 	X(TCP_OUT, "tcp.out_segs", "segments sent") \
 	X(TCP_REXMIT, "tcp.retrans_segs", "segments sent again") \
-	X(TCP_BAD, "tcp.bad_header", "segments with a malformed header or options") \
+	X(TCP_BAD, "tcp.bad_header", "segments with a malformed header") \
+	X(TCP_BAD_OPTION, "tcp.bad_options", "segments with a malformed option: what can be read of them counts") \
 	X(TCP_CSUM, "tcp.bad_checksum", "segments with a bad checksum") \
 	X(TCP_PARTIAL, "tcp.partial_checksum", "segments whose checksum the peer left to its port: its checksum offload is on") \
 	X(TCP_ACTIVE, "tcp.active_opens", "connections opened by programs") \

@@ -52,10 +52,12 @@ static void in_one(struct tcp *tcp, struct pkt *p)
 	};
 	struct tcp_conn *c;
 
-	if (!seg_parse(p->data + p->tcp.opt_off, p->tcp.opt_len, &s.opts) || (p->flags & PKT_MCAST) != 0) {
+	if ((p->flags & PKT_MCAST) != 0) {
 		COUNT(tcp->stats, TCP_BAD);
 		return;
 	}
+	if (!seg_parse(p->data + p->tcp.opt_off, p->tcp.opt_len, &s.opts))
+		COUNT(tcp->stats, TCP_BAD_OPTION);
 	c = conn_of(tcp, p);
 	if (c == NULL) {
 		open_listen(tcp, &s);

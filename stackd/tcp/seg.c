@@ -37,6 +37,7 @@ static uint8_t *put32(uint8_t *p, uint32_t v)
 
 bool seg_parse(const uint8_t *opt, unsigned len, struct seg_opts *o)
 {
+	bool good = true;
 	unsigned i = 0;
 
 	o->has = o->sacks = o->shift = 0;
@@ -48,11 +49,12 @@ bool seg_parse(const uint8_t *opt, unsigned len, struct seg_opts *o)
 			continue;
 		}
 		size = i + 1 < len ? opt[i + 1] : 0;
-		if (size < 2 || size > len - i || !parse_one(opt[i], opt + i + 2, size - 2, o))
-			return false;
+		if (size < 2 || size > len - i)
+			return false; /* nobody knows where the next one begins */
+		good = parse_one(opt[i], opt + i + 2, size - 2, o) && good;
 		i += size;
 	}
-	return true;
+	return good;
 }
 
 static bool parse_one(uint8_t kind, const uint8_t *body, unsigned len, struct seg_opts *o)

@@ -50,7 +50,8 @@ static inline bool seq_le(uint32_t a, uint32_t b) { return (int32_t)(a - b) <= 0
 static inline bool seq_gt(uint32_t a, uint32_t b) { return (int32_t)(a - b) > 0; }
 static inline bool seq_ge(uint32_t a, uint32_t b) { return (int32_t)(a - b) >= 0; }
 
-/* false: malformed (a length of 0 or 1, one that runs over the end, a known option of the wrong length). */
+/* false: something is malformed, and what can be read counts: an option of the wrong length for its kind is passed over, and behind a
+ * length of 0 or 1, or one that runs over the end, nothing is read (RFC 9293 3.1, MUST-7). */
 bool seg_parse(const uint8_t *opt, unsigned len, struct seg_opts *o);
 
 /* Bytes that o takes, a multiple of four; written to p where that is not NULL (room for SEG_OPT_MAX). */

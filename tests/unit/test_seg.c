@@ -69,6 +69,23 @@ START_TEST(test_bad_options)
 }
 END_TEST
 
+/* RFC 9293 3.1, MUST-7: what can be read counts. */
+START_TEST(test_what_stands_beside_bad_options)
+{
+	struct seg_opts o;
+
+	ck_assert(!PARSE(&o, 2, 4, 5, 0xb4, 9, 0, 4, 2)); /* where does the next one begin? */
+	ck_assert_uint_eq(o.has, SEG_HAS_MSS);
+	ck_assert_uint_eq(o.mss, 1460);
+	ck_assert(!PARSE(&o, 4, 2, 3, 4)); /* beyond the end */
+	ck_assert_uint_eq(o.has, SEG_HAS_SACK_OK);
+	ck_assert(!PARSE(&o, 2, 3, 5, 4, 2, 5, 9, 0, 0, 0, 1, 0, 0, 0, 3, 3, 7)); /* wrong lengths: passed over */
+	ck_assert_uint_eq(o.has, SEG_HAS_SACK_OK | SEG_HAS_WS);
+	ck_assert_uint_eq(o.shift, 7);
+	ck_assert_uint_eq(o.sacks, 0);
+}
+END_TEST
+
 START_TEST(test_every_combination_survives_the_wire)
 {
 	uint8_t buf[SEG_OPT_MAX + 8];
@@ -157,6 +174,7 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_good_options);
 	tcase_add_test(tc, test_shift_cap);
 	tcase_add_test(tc, test_bad_options);
+	tcase_add_test(tc, test_what_stands_beside_bad_options);
 	tcase_add_loop_test(tc, test_every_combination_survives_the_wire, 0, 16);
 	tcase_add_test(tc, test_seq_compare);
 	tcase_add_test(tc, test_checksum_seed);
