@@ -8,7 +8,6 @@
 
 enum {
 	UNREACH_CODES = 7,
-	PROBLEM_NEXT = 1,
 	HOPS_LOCAL = 255, /* what has passed no router (RFC 4861, 11.2) */
 	ERROR_MAX = IP6_MTU_MIN - IP6_HDR,
 };
@@ -75,8 +74,9 @@ static bool translate(const uint8_t *icmp, struct net_icmp_error *e)
 		e->code = icmp[1];
 		return true;
 	case ICMP6_PARAMETER:
-		e->code = 2;
-		return icmp[1] == PROBLEM_NEXT;
+		e->type = ICMP_PARAMETER;
+		e->code = icmp[1];
+		return true;
 	default:
 		return false;
 	}
