@@ -162,6 +162,7 @@ void conn_end(struct tcp *tcp, struct tcp_conn *c, int err)
 	bytes_clear(&c->tx, NULL);
 	flight_free(c->flight);
 	c->flight = NULL;
+	sack_forget(c);
 	reasm_clear(&c->ooo);
 	if ((c->flags & CONN_HELD) != 0) {
 		if (c->rx_done == c->rx_end)

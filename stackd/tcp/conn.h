@@ -152,7 +152,7 @@ struct tcp_conn {
 	uint32_t ecn_end;
 
 	/* receiving */
-	uint32_t dsack_from, dsack_to; /* received twice and not told yet; equal: nothing (RFC 2883) */
+	struct sack_dups *dups; /* received twice and not told yet (RFC 2883); NULL: nothing */
 	uint32_t irs, rcv_nxt;
 	uint32_t rcv_adv;       /* right edge of the advertised window: never goes back */
 	uint32_t last_ack_sent; /* RFC 7323, 4.3 */

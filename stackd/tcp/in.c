@@ -137,8 +137,10 @@ static __attribute__((noinline)) void in_steps(struct tcp *tcp, struct tcp_conn 
 		return;
 	if (check_ack(tcp, c, s) == DROP) /* fifth */
 		return;
-	if (s->cut)
+	if (s->cut) {
+		sack_duplicate(tcp, c, s->seq - s->old, s->seq);
 		conn_mark(tcp, c, TODO_ACK);
+	}
 	note_timestamp(tcp, c, s, seq); /* not from one whose ACK was a guess */
 	c->heard_us = tcp->now_us;
 	note_urgent(tcp, c, s);  /* sixth */
@@ -219,7 +221,7 @@ static enum verdict check_seq(struct tcp *tcp, struct tcp_conn *c, struct seg_in
 		uint32_t old = c->rcv_nxt - s->seq;
 
 		old = old < s->len ? old : s->len;
-		sack_duplicate(tcp, c, s->seq, s->seq + old);
+		s->old = old;
 		s->seq += old;
 		s->text += old;
 		s->len -= old;

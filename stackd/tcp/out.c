@@ -8,6 +8,7 @@
 
 static void send_rst(struct tcp *tcp, struct tcp_conn *c);
 static void send_syn(struct tcp *tcp, struct tcp_conn *c);
+static void send_duplicates(struct tcp *tcp, struct tcp_conn *c);
 static void send_acks(struct tcp *tcp, struct tcp_conn *c);
 static void send_probe(struct tcp *tcp, struct tcp_conn *c);
 static void send_text(struct tcp *tcp, struct tcp_conn *c);
@@ -43,8 +44,7 @@ void out_conn(struct tcp *tcp, struct tcp_conn *c)
 		c->todo &= TODO_NOTE;
 		return;
 	}
-	for (; c->dup_acks > 0; c->dup_acks--)
-		(void)emit(tcp, c, SEG_ACK, plain_seq(c), 0);
+	send_duplicates(tcp, c);
 	if ((c->todo & TODO_KEEP) != 0 && emit(tcp, c, SEG_ACK, c->snd_una - 1, 0))
 		COUNT(tcp->stats, TCP_KEEPALIVE);
 	if ((c->todo & TODO_PROBE) != 0 && conn_sends_text(c))
@@ -52,6 +52,17 @@ void out_conn(struct tcp *tcp, struct tcp_conn *c)
 	if ((c->todo & (TODO_SEND | TODO_REXMIT | TODO_TLP)) != 0 && conn_sends_text(c))
 		send_text(tcp, c);
 	send_acks(tcp, c);
+}
+
+/* What must not coalesce: an ACK for each segment out of order (RFC 5681, 4.2), and for each that came twice (RFC 2883). */
+static void send_duplicates(struct tcp *tcp, struct tcp_conn *c)
+{
+	for (; c->dup_acks > 0; c->dup_acks--)
+		(void)emit(tcp, c, SEG_ACK, plain_seq(c), 0);
+	while (sack_duplicates(c) > 1 && emit(tcp, c, SEG_ACK, plain_seq(c), 0))
+		;
+	if (sack_duplicates(c) > 0)
+		c->todo |= TODO_ACK;
 }
 
 static void send_acks(struct tcp *tcp, struct tcp_conn *c)
@@ -374,7 +385,7 @@ static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t se
 	if ((flags & SEG_ACK) != 0) {
 		c->last_ack_sent = c->rcv_nxt;
 		c->unacked_bytes = 0;
-		c->dsack_to = c->dsack_from;
+		sack_told(c);
 		c->todo &= (uint16_t)~TODO_ACK;
 		timer_clear(c, T_DELACK);
 	}
@@ -403,7 +414,7 @@ static uint32_t plain_seq(const struct tcp_conn *c)
 /* Payload of a full segment: SACK blocks take their room from it. */
 static uint32_t full(const struct tcp_conn *c)
 {
-	unsigned most = sack_most(c, c->mss), n = c->ooo.count + (c->dsack_from != c->dsack_to);
+	unsigned most = sack_most(c, c->mss), n = c->ooo.count + (c->dups != NULL);
 	unsigned room = n == 0 || most == 0 ? 0 : 4 + 8 * (n < most ? n : most);
 
 	return c->mss > room + 8 ? c->mss - room : 8;

@@ -78,6 +78,7 @@ struct seg_in {
 	uint32_t wnd; /* scaled */
 	uint8_t flags;
 	bool cut; /* some of it lay outside the window: acknowledge at once */
+	uint32_t old; /* bytes cut off in front */
 	const uint8_t *text;
 	uint32_t len;
 	struct seg_opts opts;
@@ -234,6 +235,9 @@ void ecn_mark(struct tcp_conn *c, bool fresh, uint8_t *flags, uint8_t *tos);
 /* sack.c */
 void sack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, struct flight_news *n);
 void sack_duplicate(struct tcp *tcp, struct tcp_conn *c, uint32_t from, uint32_t to);
+unsigned sack_duplicates(const struct tcp_conn *c); /* not told yet: one by each ACK */
+void sack_told(struct tcp_conn *c);                 /* the first of them */
+void sack_forget(struct tcp_conn *c);
 void sack_options(const struct tcp_conn *c, struct seg_opts *o, unsigned most);
 unsigned sack_most(const struct tcp_conn *c, uint32_t room);
 

@@ -57,6 +57,17 @@ bool reasm_has(const struct reasm *r, uint64_t from, uint64_t to)
 	return i < r->count && r->range[i].from <= from;
 }
 
+bool reasm_first(const struct reasm *r, uint64_t *from, uint64_t *to)
+{
+	unsigned i = first_ending_at(r, *from + 1);
+
+	if (i == r->count || r->range[i].from >= *to)
+		return false;
+	*from = r->range[i].from > *from ? r->range[i].from : *from;
+	*to = r->range[i].to < *to ? r->range[i].to : *to;
+	return true;
+}
+
 uint64_t reasm_hole(const struct reasm *r, uint64_t off, uint64_t *to)
 {
 	unsigned i = first_ending_at(r, off);

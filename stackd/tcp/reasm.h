@@ -34,6 +34,9 @@ uint64_t reasm_take(struct reasm *r, uint64_t end);
 /* Is all of [from, to) there? */
 bool reasm_has(const struct reasm *r, uint64_t from, uint64_t to);
 
+/* Is something of [*from, *to) there?  Then the first piece that is. */
+bool reasm_first(const struct reasm *r, uint64_t *from, uint64_t *to);
+
 /* The first offset at or after `off` that is not there; *to: where the next range begins, UINT64_MAX: never. */
 uint64_t reasm_hole(const struct reasm *r, uint64_t off, uint64_t *to);
 

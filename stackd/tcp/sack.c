@@ -2,12 +2,21 @@
  *
  * Selective acknowledgements: RFC 2018, and RFC 2883 for what arrived twice.  Both ways.
  */
+#include <stdlib.h>
+
 #include "stackd/tcp/priv.h"
 
+enum { DUPS_MAX = 32 };
+
+/* Segments received twice in one turn, oldest first.  There is none but then. */
+struct sack_dups {
+	unsigned head, count;
+	struct seg_sack at[DUPS_MAX];
+};
+
 static bool is_dsack(const struct seg_in *s);
-static void put(struct seg_opts *o, uint32_t from, uint32_t to);
 static void put_range(const struct tcp_conn *c, struct seg_opts *o, const struct reasm_range *r);
-static const struct reasm_range *range_of(const struct tcp_conn *c);
+static const struct reasm_range *range_of(const struct tcp_conn *c, uint32_t seq);
 
 void sack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, struct flight_news *n)
 {
@@ -44,18 +53,39 @@ static bool is_dsack(const struct seg_in *s)
 	return s->opts.sacks > 1 && seq_ge(b[0].from, b[1].from) && seq_le(b[0].to, b[1].to);
 }
 
-/* Received twice: told by the next acknowledgement, once.  What touches is one block. */
+/* Received twice: each is told by an acknowledgement of its own, once.  Of too many in one turn the last is told. */
 void sack_duplicate(struct tcp *tcp, struct tcp_conn *c, uint32_t from, uint32_t to)
 {
 	if ((c->flags & CONN_SACK) == 0 || from == to)
 		return;
-	COUNT(tcp->stats, TCP_DSACK_OUT);
-	if (c->dsack_from != c->dsack_to && from == c->dsack_to) {
-		c->dsack_to = to;
+	if (c->dups == NULL)
+		c->dups = calloc(1, sizeof(*c->dups));
+	if (c->dups == NULL)
 		return;
-	}
-	c->dsack_from = from;
-	c->dsack_to = to;
+	COUNT(tcp->stats, TCP_DSACK_OUT);
+	if (c->dups->head + c->dups->count == DUPS_MAX)
+		c->dups->count--;
+	c->dups->at[c->dups->head + c->dups->count++] = (struct seg_sack){ from, to };
+}
+
+unsigned sack_duplicates(const struct tcp_conn *c)
+{
+	return c->dups != NULL ? c->dups->count : 0;
+}
+
+void sack_told(struct tcp_conn *c)
+{
+	if (c->dups == NULL)
+		return;
+	c->dups->head++;
+	if (--c->dups->count == 0)
+		sack_forget(c);
+}
+
+void sack_forget(struct tcp_conn *c)
+{
+	free(c->dups);
+	c->dups = NULL;
 }
 
 /* RFC 2018, section 4: first the block that grew last, then those that were told before it; before them what was received twice,
@@ -64,9 +94,9 @@ void sack_options(const struct tcp_conn *c, struct seg_opts *o, unsigned most)
 {
 	const struct reasm_range *holder = NULL, *r = NULL;
 
-	if (c->dsack_from != c->dsack_to && most > 0) {
-		put(o, c->dsack_from, c->dsack_to);
-		holder = range_of(c);
+	if (c->dups != NULL && most > 0) {
+		o->sack[o->sacks++] = c->dups->at[c->dups->head];
+		holder = range_of(c, c->dups->at[c->dups->head].from);
 		if (holder != NULL && o->sacks < most)
 			put_range(c, o, holder);
 	}
@@ -85,19 +115,14 @@ unsigned sack_most(const struct tcp_conn *c, uint32_t room)
 	return (room - 4) / 8 < most ? (room - 4) / 8 : most;
 }
 
-static void put(struct seg_opts *o, uint32_t from, uint32_t to)
-{
-	o->sack[o->sacks++] = (struct seg_sack){ from, to };
-}
-
 static void put_range(const struct tcp_conn *c, struct seg_opts *o, const struct reasm_range *r)
 {
-	put(o, c->irs + 1 + (uint32_t)r->from, c->irs + 1 + (uint32_t)r->to);
+	o->sack[o->sacks++] = (struct seg_sack){ c->irs + 1 + (uint32_t)r->from, c->irs + 1 + (uint32_t)r->to };
 }
 
-static const struct reasm_range *range_of(const struct tcp_conn *c)
+static const struct reasm_range *range_of(const struct tcp_conn *c, uint32_t seq)
 {
-	uint64_t from = conn_rx_off(c, c->dsack_from);
+	uint64_t from = conn_rx_off(c, seq);
 
 	for (unsigned i = 0; i < c->ooo.count; i++)
 		if (from >= c->ooo.range[i].from && from < c->ooo.range[i].to)

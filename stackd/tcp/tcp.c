@@ -108,6 +108,7 @@ void tcp_destroy(struct tcp *tcp)
 		c->flags &= ~(uint32_t)CONN_COUNTED;
 		conn_disown(tcp, c);
 		flight_free(c->flight);
+		sack_forget(c);
 	}
 	pool_fini(&tcp->pool);
 	flow_fini(&tcp->flows);

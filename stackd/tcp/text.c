@@ -8,6 +8,7 @@
 static bool take_bytes(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static void take_next(struct tcp *tcp, struct tcp_conn *c, const uint8_t *text, uint32_t len);
 static void take_early(struct tcp *tcp, struct tcp_conn *c, uint64_t off, const uint8_t *text, uint32_t len);
+static void note_duplicate(struct tcp *tcp, struct tcp_conn *c, uint64_t from, uint64_t to);
 static void schedule_ack(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool filled);
 static void take_fin(struct tcp *tcp, struct tcp_conn *c);
 static void measure_rtt(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
@@ -76,6 +77,7 @@ static void take_next(struct tcp *tcp, struct tcp_conn *c, const uint8_t *text, 
 		return;
 	c->rx_end += done;
 	if (c->ooo.count > 0) {
+		note_duplicate(tcp, c, from, from + done);
 		c->rx_end = reasm_take(&c->ooo, c->rx_end);
 		filled = true;
 	}
@@ -93,8 +95,7 @@ static void take_early(struct tcp *tcp, struct tcp_conn *c, uint64_t off, const 
 
 	if (done < len)
 		COUNT(tcp->stats, TCP_NO_MEMORY);
-	if (reasm_has(&c->ooo, off, off + done))
-		sack_duplicate(tcp, c, c->irs + 1 + (uint32_t)off, c->irs + 1 + (uint32_t)off + done);
+	note_duplicate(tcp, c, off, off + done);
 	if (reasm_add(&c->ooo, off, off + done, OOO_RANGES) != 0)
 		COUNT(tcp->stats, TCP_OOO_DROP);
 	else
@@ -102,6 +103,13 @@ static void take_early(struct tcp *tcp, struct tcp_conn *c, uint64_t off, const 
 	if (c->dup_acks < UINT16_MAX)
 		c->dup_acks++; /* RFC 5681 4.2: at once, and one for each */
 	conn_mark(tcp, c, TODO_ACK);
+}
+
+/* RFC 2883 4: of what was there before, the first piece. */
+static void note_duplicate(struct tcp *tcp, struct tcp_conn *c, uint64_t from, uint64_t to)
+{
+	if (reasm_first(&c->ooo, &from, &to))
+		sack_duplicate(tcp, c, c->irs + 1 + (uint32_t)from, c->irs + 1 + (uint32_t)to);
 }
 
 /* RFC 1122 4.2.3.2 and RFC 5681 4.2: at once for every second full segment and when a gap closes, else soon. */
