@@ -20,7 +20,7 @@ bool ack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 	struct flight_news n = { .now_us = tcp->now_us, .min_rtt_us = c->min_rtt_us };
 	bool sack = (c->flags & CONN_SACK) != 0, dup, fin;
 
-	if (seq_gt(s->ack, c->snd_max) || seq_lt(s->ack, c->snd_una - c->snd_wnd_max)) {
+	if (!ack_in_range(c, s->ack)) {
 		COUNT(tcp->stats, TCP_BAD_ACK);
 		in_challenge(tcp, c);
 		return false;

@@ -321,16 +321,16 @@ static void in_time_wait(struct tcp *tcp, struct tcp_conn *c, const struct seg_i
 	}
 	if ((s->flags & SEG_ACK) == 0 && next)
 		return;
-	if (s->len > 0 || s->seq != c->rcv_nxt)
+	if (s->seq != c->rcv_nxt || s->len > 0 || (s->flags & SEG_FIN) != 0 || !ack_in_range(c, s->ack))
 		answer(tcp, c, s);
 }
 
-/* RFC 6191 and RFC 1122 4.2.2.13: a new SYN may take its place. */
+/* RFC 6191, section 2, and RFC 1122 4.2.2.13: a new SYN may take its place.  The last number seen is that of the FIN. */
 static bool time_wait_reuse(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 {
 	struct tuple t = { c->local, c->peer, c->lport, c->pport };
-	bool stamps = (c->flags & CONN_TS) != 0 && (s->opts.has & SEG_HAS_TS) != 0;
-	bool newer = (stamps && seq_gt(s->opts.ts_val, c->ts_recent)) || seq_gt(s->seq, c->rcv_nxt);
+	bool stamped = (s->opts.has & SEG_HAS_TS) != 0 && tcp->conf.timestamps, stamps = stamped && (c->flags & CONN_TS) != 0;
+	bool newer = (stamps ? seq_gt(s->opts.ts_val, c->ts_recent) : stamped) || seq_ge(s->seq, c->rcv_nxt);
 	struct listener *l = open_listener(tcp, &t);
 	uint32_t iss = c->snd_max + 65537; /* above all that the last incarnation used */
 

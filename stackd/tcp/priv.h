@@ -108,6 +108,12 @@ static inline uint64_t conn_rx_off(const struct tcp_conn *c, uint32_t seq)
 	return c->rx_end + (uint64_t)(int64_t)(int32_t)(seq - (c->irs + 1 + (uint32_t)c->rx_end));
 }
 
+/* Is it an acknowledgement of what we may have sent?  RFC 5961 5.2. */
+static inline bool ack_in_range(const struct tcp_conn *c, uint32_t ack)
+{
+	return seq_le(ack, c->snd_max) && seq_ge(ack, c->snd_una - c->snd_wnd_max);
+}
+
 static inline bool conn_synchronized(const struct tcp_conn *c)
 {
 	return c->state >= TCP_ESTABLISHED;

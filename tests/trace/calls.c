@@ -308,7 +308,7 @@ static bool call_shutdown(struct run *r, struct end *e, struct cursor *c, int64_
 
 	if (how < 0)
 		return false;
-	*got = e->prog == NULL ? -EBADF : e->prog->conn->state == TCP_CLOSED ? -ENOTCONN : 0;
+	*got = e->prog == NULL ? -EBADF : e->prog->conn->state < TCP_ESTABLISHED ? -ENOTCONN : 0;
 	if (*got == 0)
 		tcp_shutdown(r->h.tcp, e->prog->conn, how);
 	return true;
