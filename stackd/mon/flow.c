@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The table of halves, and the pool of flows.  The table doubles in steps, a few chains with each change, so that no packet pays
- * for all.
+ * The table of halves, and the pool of flows.
  */
 #include "stackd/mon/flow.h"
 
@@ -9,60 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CHAINS = 1024, MOVE_CHAINS = 4, SLAB = 1024 };
+#include <urcu/compiler.h>
+
+enum { SLAB = 1024 };
 
 /* --- Halves ---------------------------------------------------------------------------------------------------------- */
-
-static struct mon_half **head_of(const struct mon_table *t, uint32_t hash)
-{
-	if (t->old != NULL && (hash & t->old_mask) >= t->moved)
-		return &t->old[hash & t->old_mask];
-	return &t->chain[hash & t->mask];
-}
-
-/* calloc of so much takes fresh pages, which cost nothing until they are touched.  Without memory the chains get longer. */
-static void grow(struct mon_table *t)
-{
-	struct mon_half **chain = t->mask < UINT32_MAX / 2 ? calloc((size_t)t->mask * 2 + 2, sizeof(*chain)) : NULL;
-
-	if (chain == NULL)
-		return;
-	t->old = t->chain;
-	t->old_mask = t->mask;
-	t->chain = chain;
-	t->mask = t->mask * 2 + 1;
-	t->moved = 0;
-}
-
-static void move_some(struct mon_table *t)
-{
-	for (unsigned n = 0; t->old != NULL && n < MOVE_CHAINS; n++) {
-		struct mon_half *h = t->old[t->moved], *next;
-
-		t->moved++;
-		for (; h != NULL; h = next) {
-			struct mon_half **head = &t->chain[h->hash & t->mask];
-
-			next = h->chain;
-			h->chain = *head;
-			*head = h;
-		}
-		if (t->moved > t->old_mask) {
-			free(t->old);
-			t->old = NULL;
-		}
-	}
-}
 
 static struct mon_half *find(const struct mon_table *t, uint32_t hash, const struct ipaddr *own, uint16_t own_port,
 			     const struct ipaddr *peer, uint16_t peer_port)
 {
-	struct mon_half *h = *head_of(t, hash);
+	for (struct chain_link *l = *chains_head(&t->halves, hash); l != NULL; l = l->next) {
+		struct mon_half *h = caa_container_of(l, struct mon_half, link);
 
-	while (h != NULL && (h->hash != hash || h->own_port != own_port || h->peer_port != peer_port ||
-			     memcmp(&h->own, own, sizeof(*own)) != 0 || memcmp(&h->peer, peer, sizeof(*peer)) != 0))
-		h = h->chain;
-	return h;
+		if (l->hash == hash && h->own_port == own_port && h->peer_port == peer_port &&
+		    memcmp(&h->own, own, sizeof(*own)) == 0 && memcmp(&h->peer, peer, sizeof(*peer)) == 0)
+			return h;
+	}
+	return NULL;
 }
 
 struct mon_half *mon_half_find(const struct mon_table *t, const struct mon_seg *s)
@@ -72,38 +34,24 @@ struct mon_half *mon_half_find(const struct mon_table *t, const struct mon_seg *
 
 int mon_half_attach(struct mon_table *t, struct mon_half *h, const struct mon_seg *s, bool from, uint64_t seed)
 {
-	struct mon_half **head;
-
 	h->own = from ? s->src : s->dst;
 	h->peer = from ? s->dst : s->src;
 	h->own_port = from ? s->sport : s->dport;
 	h->peer_port = from ? s->dport : s->sport;
-	h->hash = mon_tuple_hash(seed, &h->own, h->own_port, &h->peer, h->peer_port);
-	if (find(t, h->hash, &h->own, h->own_port, &h->peer, h->peer_port) != NULL)
+	h->link.hash = mon_tuple_hash(seed, &h->own, h->own_port, &h->peer, h->peer_port);
+	if (find(t, h->link.hash, &h->own, h->own_port, &h->peer, h->peer_port) != NULL)
 		return -EEXIST;
-	move_some(t);
-	if (t->old == NULL && t->halves > t->mask)
-		grow(t);
-	head = head_of(t, h->hash);
-	h->chain = *head;
-	*head = h;
+	chains_insert(&t->halves, &h->link);
 	h->flags |= HALF_ATTACHED;
-	t->halves++;
 	return 0;
 }
 
 static void detach(struct mon_table *t, struct mon_half *h)
 {
-	struct mon_half **at = head_of(t, h->hash);
-
 	if ((h->flags & HALF_ATTACHED) == 0)
 		return;
-	while (*at != h)
-		at = &(*at)->chain;
-	*at = h->chain;
+	chains_remove(&t->halves, &h->link);
 	h->flags &= (uint16_t)~HALF_ATTACHED;
-	t->halves--;
-	move_some(t);
 }
 
 /* --- Flows ------------------------------------------------------------------------------------------------------------- */
@@ -115,9 +63,7 @@ int mon_table_init(struct mon_table *t, uint32_t max_flows)
 	t->max = max_flows;
 	t->slabs_max = max_flows / SLAB + 1;
 	t->slab = calloc(t->slabs_max, sizeof(*t->slab));
-	t->chain = calloc(FIRST_CHAINS, sizeof(*t->chain));
-	t->mask = FIRST_CHAINS - 1;
-	if (t->slab != NULL && t->chain != NULL)
+	if (chains_init(&t->halves) == 0 && t->slab != NULL)
 		return 0;
 	mon_table_fini(t);
 	return -ENOMEM;
@@ -128,8 +74,7 @@ void mon_table_fini(struct mon_table *t)
 	for (uint32_t i = 0; i < t->slabs; i++)
 		free(t->slab[i]);
 	free(t->slab);
-	free(t->chain);
-	free(t->old);
+	chains_fini(&t->halves);
 	memset(t, 0, sizeof(*t));
 	TAILQ_INIT(&t->age);
 }

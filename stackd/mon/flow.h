@@ -11,6 +11,7 @@
 
 #include <sys/queue.h>
 
+#include "stackd/chains.h"
 #include "stackd/mon/mon.h"
 #include "stackd/tcp/reasm.h"
 #include "stackd/wheel.h"
@@ -87,9 +88,8 @@ enum half_flags {
 
 /* One end host.  What it has sent: isn, snd_nxt, fin_seq.  The stream that it receives: all below; offsets count from rcv_isn + 1. */
 struct mon_half {
-	struct mon_half *chain; /* the table's */
+	struct chain_link link; /* hash: of packets that this end sends: (own, peer) */
 	struct mon_flow *flow;
-	uint32_t hash;          /* of packets that this end sends: (own, peer) */
 	struct ipaddr own, peer; /* as this end sees them */
 	uint16_t own_port, peer_port;
 	uint8_t side;  /* MON_CLI, MON_SVR */
@@ -160,8 +160,7 @@ struct mon_flow {
 TAILQ_HEAD(mon_flows, mon_flow);
 
 struct mon_table {
-	struct mon_half **chain, **old; /* old: being moved, chain by chain */
-	uint32_t mask, halves, old_mask, moved;
+	struct chains halves; /* those that are attached */
 	struct mon_flow *free;
 	struct mon_flow **slab;
 	uint32_t slabs, slabs_max, max, used;

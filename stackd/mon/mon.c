@@ -1160,8 +1160,7 @@ void mon_destroy(struct mon *m)
 		return;
 	for (unsigned i = 0; i < LOOSE_QUEUES; i++)
 		queue_free(&m->loose[i]);
-	while (m->table.chain != NULL &&
-	       ((f = TAILQ_FIRST(&m->closing)) != NULL || (f = TAILQ_FIRST(&m->table.age)) != NULL)) {
+	while ((f = TAILQ_FIRST(&m->closing)) != NULL || (f = TAILQ_FIRST(&m->table.age)) != NULL) {
 		queue_free(&f->queue);
 		flow_remove(m, f);
 	}

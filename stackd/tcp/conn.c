@@ -49,7 +49,7 @@ struct tcp_conn *conn_new(struct tcp *tcp, const struct tuple *t, struct tcp_own
 	c->lport = t->lport;
 	c->pport = t->pport;
 	c->hash = net_tuple_hash(tcp->net, &t->local, &t->peer, t->lport, t->pport);
-	c->flow_hash = secret_flow(&tcp->secret, t);
+	c->flow.hash = secret_flow(&tcp->secret, t);
 	c->born_us = tcp->now_us | 1; /* never 0: it is in use */
 	c->ts_offset = secret_ts_offset(&tcp->secret, t);
 	c->rcvbuf = tcp->conf.rcvbuf_initial;
@@ -65,7 +65,7 @@ struct tcp_conn *conn_new(struct tcp *tcp, const struct tuple *t, struct tcp_own
 	c->owner = owner;
 	owner->conns++;
 	list_put(c, 0);
-	flow_insert(&tcp->flows, c);
+	chains_insert(&tcp->flows, &c->flow);
 	return c;
 }
 
@@ -155,7 +155,7 @@ void conn_end(struct tcp *tcp, struct tcp_conn *c, int err)
 	for (unsigned i = 0; i < T_KINDS; i++)
 		c->due_us[i] = 0;
 	wheel_stop(&tcp->wheel, &c->timer);
-	flow_remove(&tcp->flows, c);
+	chains_remove(&tcp->flows, &c->flow);
 	tcp_set_state(tcp, c, TCP_CLOSED);
 	c->todo = 0;
 	c->dup_acks = 0;

@@ -11,6 +11,7 @@
 #include <assert.h>
 #include <sys/queue.h>
 
+#include "stackd/chains.h"
 #include "stackd/tcp/cc.h"
 #include "stackd/tcp/flight.h"
 #include "stackd/tcp/reasm.h"
@@ -98,8 +99,7 @@ struct tcp_conn {
 	struct tcp_conn *owner_next, **owner_prev; /* list of the owner's connections, kept by tcp/ */
 
 	/* the engine's lists */
-	struct tcp_conn *flow_next; /* chain of the connection table; free list */
-	uint32_t flow_hash;
+	struct chain_link flow; /* of the connection table; or free */
 	uint32_t flags; /* enum conn_flags */
 	TAILQ_ENTRY(tcp_conn) marked;
 	TAILQ_ENTRY(tcp_conn) life; /* young ones; or TIME-WAIT, oldest first */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Connection table and pool of flow.h.
+ * Connections of flow.h: how one is found, and the pool.
  */
 #include "stackd/tcp/flow.h"
 
@@ -8,114 +8,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <urcu/compiler.h>
+
 #include "stackd/tcp/conn.h"
 
-enum { FIRST_CHAINS = 1024, MOVE_CHAINS = 4 };
-
-static struct tcp_conn **head_of(const struct flow_table *t, uint32_t hash);
-static void grow(struct flow_table *t);
-static void move_some(struct flow_table *t);
+static struct tcp_conn *conn_of(struct chain_link *l);
 static bool add_slab(struct conn_pool *p);
 
-int flow_init(struct flow_table *t)
+struct tcp_conn *flow_find(const struct chains *flows, uint32_t hash, const struct tuple *tuple)
 {
-	memset(t, 0, sizeof(*t));
-	t->chain = calloc(FIRST_CHAINS, sizeof(struct tcp_conn *));
-	t->mask = FIRST_CHAINS - 1;
-	return t->chain != NULL ? 0 : -ENOMEM;
-}
+	for (struct chain_link *l = *chains_head(flows, hash); l != NULL; l = l->next) {
+		struct tcp_conn *c = conn_of(l);
 
-void flow_fini(struct flow_table *t)
-{
-	free(t->chain);
-	free(t->old);
-	memset(t, 0, sizeof(*t));
-}
-
-void flow_prefetch(const struct flow_table *t, uint32_t hash)
-{
-	__builtin_prefetch(head_of(t, hash));
-}
-
-struct tcp_conn *flow_find(const struct flow_table *t, uint32_t hash, const struct tuple *tuple)
-{
-	struct tcp_conn *c = *head_of(t, hash);
-
-	for (; c != NULL; c = c->flow_next)
-		if (c->flow_hash == hash && c->pport == tuple->pport && c->lport == tuple->lport &&
+		if (l->hash == hash && c->pport == tuple->pport && c->lport == tuple->lport &&
 		    memcmp(&c->peer, &tuple->peer, sizeof(c->peer)) == 0 &&
 		    memcmp(&c->local, &tuple->local, sizeof(c->local)) == 0)
-			break;
-	return c;
-}
-
-void flow_insert(struct flow_table *t, struct tcp_conn *c)
-{
-	struct tcp_conn **head;
-
-	move_some(t);
-	if (t->old == NULL && t->count > t->mask)
-		grow(t);
-	head = head_of(t, c->flow_hash);
-	c->flow_next = *head;
-	*head = c;
-	t->count++;
-}
-
-void flow_remove(struct flow_table *t, struct tcp_conn *c)
-{
-	struct tcp_conn **at = head_of(t, c->flow_hash);
-
-	while (*at != c)
-		at = &(*at)->flow_next;
-	*at = c->flow_next;
-	c->flow_next = NULL;
-	t->count--;
-	move_some(t);
-}
-
-static struct tcp_conn **head_of(const struct flow_table *t, uint32_t hash)
-{
-	if (t->old != NULL && (hash & t->old_mask) >= t->moved)
-		return &t->old[hash & t->old_mask];
-	return &t->chain[hash & t->mask];
-}
-
-/* calloc of so much takes fresh pages, which cost nothing until they are touched.  Without memory the chains get longer. */
-static void grow(struct flow_table *t)
-{
-	struct tcp_conn **chain;
-
-	if (t->mask >= UINT32_MAX / 2)
-		return;
-	chain = calloc((size_t)t->mask * 2 + 2, sizeof(*chain));
-	if (chain == NULL)
-		return;
-	t->old = t->chain;
-	t->old_mask = t->mask;
-	t->chain = chain;
-	t->mask = t->mask * 2 + 1;
-	t->moved = 0;
-}
-
-static void move_some(struct flow_table *t)
-{
-	for (unsigned n = 0; t->old != NULL && n < MOVE_CHAINS; n++) {
-		struct tcp_conn *c = t->old[t->moved], *next;
-
-		t->moved++;
-		for (; c != NULL; c = next) {
-			struct tcp_conn **head = &t->chain[c->flow_hash & t->mask];
-
-			next = c->flow_next;
-			c->flow_next = *head;
-			*head = c;
-		}
-		if (t->moved > t->old_mask) {
-			free(t->old);
-			t->old = NULL;
-		}
+			return c;
 	}
+	return NULL;
+}
+
+static struct tcp_conn *conn_of(struct chain_link *l)
+{
+	return caa_container_of(l, struct tcp_conn, flow);
 }
 
 /* --- Pool ------------------------------------------------------------------------------------------------------------- */
@@ -144,8 +59,8 @@ struct tcp_conn *pool_get(struct conn_pool *p)
 
 	if (p->used >= p->max || (p->free == NULL && !add_slab(p)))
 		return NULL;
-	c = p->free;
-	p->free = c->flow_next;
+	c = conn_of(p->free);
+	p->free = c->flow.next;
 	p->used++;
 	slot = c->slot;
 	memset(c, 0, sizeof(*c));
@@ -158,8 +73,8 @@ void pool_put(struct conn_pool *p, struct tcp_conn *c)
 {
 	c->born_us = 0;
 	c->state = TCP_CLOSED;
-	c->flow_next = p->free;
-	p->free = c;
+	c->flow.next = p->free;
+	p->free = &c->flow;
 	p->used--;
 }
 
@@ -186,8 +101,8 @@ static bool add_slab(struct conn_pool *p)
 	p->slab[p->slabs] = slab;
 	for (uint32_t i = POOL_SLAB; i-- > 0;) {
 		slab[i].slot = p->slabs * POOL_SLAB + i;
-		slab[i].flow_next = p->free;
-		p->free = &slab[i];
+		slab[i].flow.next = p->free;
+		p->free = &slab[i].flow;
 	}
 	p->slabs++;
 	return true;

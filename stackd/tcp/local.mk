@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 
-tcp_sources = stackd/wheel.c stackd/wheel.h \
+tcp_sources = stackd/chains.c stackd/chains.h stackd/wheel.c stackd/wheel.h \
 	stackd/tcp/ack.c stackd/tcp/calls.c stackd/tcp/cc.h stackd/tcp/cc_cubic.c stackd/tcp/cc_reno.c \
 	stackd/tcp/conn.c stackd/tcp/conn.h stackd/tcp/cookie.c stackd/tcp/ecn.c stackd/tcp/flight.c stackd/tcp/flight.h \
 	stackd/tcp/flow.c stackd/tcp/flow.h \

@@ -55,7 +55,7 @@ struct tcp {
 	struct tcp_hooks hooks;
 	uint64_t now_us; /* of the last call that was told */
 	struct secret secret;
-	struct flow_table flows;
+	struct chains flows;
 	struct conn_pool pool;
 	struct wheel wheel;
 	struct conn_list marked; /* for tcp_settle() */

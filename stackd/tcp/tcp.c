@@ -77,7 +77,7 @@ struct tcp *tcp_create(const struct tcp_conf *conf, struct net *net, struct stat
 	TAILQ_INIT(&tcp->marked);
 	TAILQ_INIT(&tcp->young);
 	TAILQ_INIT(&tcp->waits);
-	if (flow_init(&tcp->flows) != 0 || pool_init(&tcp->pool, conf->max_conns + EVICT_SLACK) != 0) {
+	if (chains_init(&tcp->flows) != 0 || pool_init(&tcp->pool, conf->max_conns + EVICT_SLACK) != 0) {
 		tcp_destroy(tcp);
 		errno = ENOMEM;
 		return NULL;
@@ -111,7 +111,7 @@ void tcp_destroy(struct tcp *tcp)
 		sack_forget(c);
 	}
 	pool_fini(&tcp->pool);
-	flow_fini(&tcp->flows);
+	chains_fini(&tcp->flows);
 	free(tcp);
 }
 
@@ -126,7 +126,7 @@ void tcp_flow_lookup(struct tcp *tcp, struct pkt **pkts, unsigned n)
 		for (unsigned i = 0; i < part; i++) {
 			pkt_tuple(pkts[done + i], &t[i]);
 			hash[i] = secret_flow(&tcp->secret, &t[i]);
-			flow_prefetch(&tcp->flows, hash[i]);
+			__builtin_prefetch(chains_head(&tcp->flows, hash[i]));
 		}
 		for (unsigned i = 0; i < part; i++) {
 			struct tcp_conn *c = flow_find(&tcp->flows, hash[i], &t[i]);

@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 
+#include <urcu/compiler.h>
+
 #include "stackd/tcp/priv.h"
 
 static void rearm(struct tcp *tcp, struct tcp_conn *c);
@@ -36,7 +38,7 @@ void timer_clear(struct tcp_conn *c, enum conn_timer kind)
 void timer_fire(void *arg, struct timer *t)
 {
 	struct tcp *tcp = arg;
-	struct tcp_conn *c = (struct tcp_conn *)((char *)t - offsetof(struct tcp_conn, timer));
+	struct tcp_conn *c = caa_container_of(t, struct tcp_conn, timer);
 
 	for (unsigned kind = 0; kind < T_KINDS && c->state != TCP_CLOSED; kind++) {
 		if (c->due_us[kind] == 0 || c->due_us[kind] > tcp->now_us)

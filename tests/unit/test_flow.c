@@ -27,7 +27,7 @@ static struct tcp_conn *make(struct conn_pool *pool, unsigned i)
 	c->peer = t.peer;
 	c->lport = t.lport;
 	c->pport = t.pport;
-	c->flow_hash = i * 2654435761u >> (i % 3 == 0 ? 8 : 0); /* uneven on purpose */
+	c->flow.hash = i * 2654435761u >> (i % 3 == 0 ? 8 : 0); /* uneven on purpose */
 	return c;
 }
 
@@ -35,10 +35,10 @@ START_TEST(test_finds_all_while_growing_and_shrinking)
 {
 	static struct tcp_conn *all[N];
 	struct conn_pool pool;
-	struct flow_table table;
+	struct chains table;
 
 	ck_assert_int_eq(pool_init(&pool, N), 0);
-	ck_assert_int_eq(flow_init(&table), 0);
+	ck_assert_int_eq(chains_init(&table), 0);
 	for (unsigned i = 0; i < N; i++) {
 		uint32_t moved = table.moved;
 		bool moving = table.old != NULL;
@@ -46,23 +46,23 @@ START_TEST(test_finds_all_while_growing_and_shrinking)
 		struct tuple t = name(probe);
 
 		all[i] = make(&pool, i);
-		flow_insert(&table, all[i]);
+		chains_insert(&table, &all[i]->flow);
 		if (moving && table.old != NULL)
 			must(table.moved - moved <= 8);
 		if (i > 0)
-			must(flow_find(&table, all[probe]->flow_hash, &t) == all[probe]);
+			must(flow_find(&table, all[probe]->flow.hash, &t) == all[probe]);
 	}
 	must(table.count == N);
 	for (unsigned i = 0; i < N; i += 2) {
-		flow_remove(&table, all[i]);
+		chains_remove(&table, &all[i]->flow);
 		pool_put(&pool, all[i]);
 	}
 	for (unsigned i = 0; i < N; i++) {
 		struct tuple t = name(i);
 
-		must(flow_find(&table, all[i]->flow_hash, &t) == (i % 2 != 0 ? all[i] : NULL));
+		must(flow_find(&table, all[i]->flow.hash, &t) == (i % 2 != 0 ? all[i] : NULL));
 	}
-	flow_fini(&table);
+	chains_fini(&table);
 	pool_fini(&pool);
 }
 END_TEST
@@ -91,21 +91,21 @@ END_TEST
 START_TEST(test_same_hash_other_tuple)
 {
 	struct conn_pool pool;
-	struct flow_table table;
+	struct chains table;
 	struct tcp_conn *a, *b;
 	struct tuple t = name(1), u = name(2), v = name(3);
 
 	ck_assert_int_eq(pool_init(&pool, 10), 0);
-	ck_assert_int_eq(flow_init(&table), 0);
+	ck_assert_int_eq(chains_init(&table), 0);
 	a = make(&pool, 1);
 	b = make(&pool, 2);
-	a->flow_hash = b->flow_hash = 99;
-	flow_insert(&table, a);
-	flow_insert(&table, b);
+	a->flow.hash = b->flow.hash = 99;
+	chains_insert(&table, &a->flow);
+	chains_insert(&table, &b->flow);
 	ck_assert_ptr_eq(flow_find(&table, 99, &t), a);
 	ck_assert_ptr_eq(flow_find(&table, 99, &u), b);
 	ck_assert_ptr_null(flow_find(&table, 99, &v));
-	flow_fini(&table);
+	chains_fini(&table);
 	pool_fini(&pool);
 }
 END_TEST
