@@ -165,6 +165,13 @@
 	X(MON_WAKES, "mon.wakes", "monitor threads woken") \
 	X(MON_HELD, "mon.held", "packets held for a verdict") \
 	X(MON_DROPPED, "mon.dropped", "packets dropped by a verdict, or by policy without one") \
+	X(MON_BY_RING, "mon.by_ring", "packets decided by policy: the monitor's event ring was full; in the order of enum mon_cause") \
+	X(MON_BY_DEADLINE, "mon.by_deadline", "the same: no verdict in time") \
+	X(MON_BY_DEATH, "mon.by_death", "the same: the monitor has gone") \
+	X(MON_BY_BUDGET, "mon.by_budget", "the same: too much waited for it already") \
+	X(MON_BY_NONSENSE, "mon.by_nonsense", "the same: its verdict did not fit the packet") \
+	X(MON_BY_BREAKER, "mon.by_breaker", "the same: its breaker was open") \
+	X(MON_BREAKER, "mon.breaker_opened", "monitors passed over for a while, after many deadlines in a row") \
 	X(MON_EDITED, "mon.edited", "packets changed by a verdict") \
 	X(MON_INJECTED, "mon.injected", "packets put in by monitors") \
 	X(MON_REFUSED, "mon.commands_refused", "commands of monitors that named nothing of theirs, or too much") \

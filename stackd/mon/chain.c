@@ -6,6 +6,7 @@
  * same monitor may be asked about those behind it, ahead of their turn, where that shows it nothing else than afterwards.  A claim
  * names a packet towards the client: index and generation, good for that one decision of that one lane.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,9 @@
 
 enum { CLAIM_BITS = 20 };
 
-static bool decided(struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause);
+static_assert(CNT_MON_BY_BREAKER - CNT_MON_BY_RING == MON_BY_BREAKER - MON_BY_RING && MON_BY_RING == 0, "in the order of causes");
+
+static bool decided(struct mon *m, struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause);
 static void ahead(struct mon *m, struct mon_queue *q);
 
 /* --- Claims ----------------------------------------------------------------------------------------------------------- */
@@ -168,7 +171,7 @@ static void wait_cut(struct mon *m, struct mon_held *h, enum mon_cause cause)
 	struct mon_slot *s = &m->slot[h->slot];
 
 	wait_end(m, h);
-	(void)decided(&h->pass, s, cause);
+	(void)decided(m, &h->pass, s, cause);
 }
 
 static struct mon_queue *flow_again(struct mon *m, struct mon_pass *ps)
@@ -322,11 +325,12 @@ static bool breaker_open(struct mon *m, struct mon_slot *s)
 }
 
 /* The policy speaks.  True: the packet goes on. */
-static bool decided(struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
+static bool decided(struct mon *m, struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
 {
 	struct mon_lane *l = s->lane;
 
 	l->decided[cause]++;
+	m->stats->n[CNT_MON_BY_RING + (unsigned)cause]++;
 	if (l->policy.fail_drop)
 		ps->dropped = true;
 	return !ps->dropped;
@@ -342,13 +346,14 @@ static void strike(struct mon *m, struct mon_slot *s, uint64_t asked_us)
 		return;
 	s->open_until_us = m->now_us + BREAKER_US;
 	s->lane->breaker_opened++;
+	COUNT(m->stats, MON_BREAKER);
 }
 
-static bool untold(struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
+static bool untold(struct mon *m, struct mon_pass *ps, struct mon_slot *s, enum mon_cause cause)
 {
 	s->lane->lost++;
 	s->lane->gap++;
-	return decided(ps, s, cause);
+	return decided(m, ps, s, cause);
 }
 
 static void wait_begin(struct mon *m, struct mon_held *h, unsigned slot)
@@ -382,22 +387,22 @@ static int ask(struct mon *m, struct mon_pass *ps, struct mon_held **held, unsig
 	if (want == 0)
 		return 1;
 	if (breaker_open(m, s) || forced(s, MON_BY_BREAKER))
-		return untold(ps, s, MON_BY_BREAKER) ? 1 : -1;
+		return untold(m, ps, s, MON_BY_BREAKER) ? 1 : -1;
 	if (forced(s, MON_BY_DEATH))
-		return untold(ps, s, MON_BY_DEATH) ? 1 : -1;
+		return untold(m, ps, s, MON_BY_DEATH) ? 1 : -1;
 	if (forced(s, MON_BY_RING))
-		return untold(ps, s, MON_BY_RING) ? 1 : -1;
+		return untold(m, ps, s, MON_BY_RING) ? 1 : -1;
 	if (over_budget(s->lane, ps->pkt->len, h) || forced(s, MON_BY_BUDGET))
-		return untold(ps, s, MON_BY_BUDGET) ? 1 : -1;
+		return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
 	if (h == NULL) {
 		h = held_make(m, ps, q);
 		if (h == NULL || !claim_take(m, h)) {
 			if (h != NULL)
 				held_free(m, h);
-			return untold(ps, s, MON_BY_BUDGET) ? 1 : -1;
+			return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
 		}
 	} else if (!claim_take(m, h)) {
-		return untold(ps, s, MON_BY_BUDGET) ? 1 : -1;
+		return untold(m, ps, s, MON_BY_BUDGET) ? 1 : -1;
 	}
 	if (*held != NULL && h->queue->first != h && ps->flow != NULL)
 		flags |= MEVF_AHEAD;
@@ -405,7 +410,7 @@ static int ask(struct mon *m, struct mon_pass *ps, struct mon_held **held, unsig
 		claim_give(m, h);
 		if (*held == NULL)
 			held_free(m, h);
-		return decided(ps, s, MON_BY_RING) ? 1 : -1;
+		return decided(m, ps, s, MON_BY_RING) ? 1 : -1;
 	}
 	wait_begin(m, h, slot);
 	if (*held == NULL)
@@ -501,7 +506,7 @@ void mon_verdict(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd)
 	wait_end(m, h);
 	s->strikes = 0;
 	if (verdict > MON_EDIT || forced(s, MON_BY_NONSENSE) || (verdict == MON_EDIT && edit(m, l, s->reg, h, cmd) != 0)) {
-		(void)decided(&h->pass, s, MON_BY_NONSENSE);
+		(void)decided(m, &h->pass, s, MON_BY_NONSENSE);
 	} else {
 		l->verdict[verdict]++;
 		h->pass.dropped = verdict == MON_DROP;

@@ -167,8 +167,9 @@ static int overwrite(struct pkt *p, uint32_t start, uint32_t size, uint32_t off,
 
 /* --- Payload ------------------------------------------------------------------------------------------------------------------ */
 
-/* An offset in the payload as the script sees it, in the payload as it came. -1: among bytes that the script itself has put in. */
-static int64_t off_in(const struct moved *mv, uint32_t off)
+/* An offset in the payload as the script sees it, in the payload as it came. -1: among bytes that the script itself has put in.  What is put
+ * where something was removed goes in front of that: with whichever segments it comes again, that is one place. */
+static int64_t off_in(const struct moved *mv, uint32_t off, bool puts)
 {
 	int64_t at = off;
 
@@ -176,6 +177,8 @@ static int64_t off_in(const struct moved *mv, uint32_t off)
 		int64_t lo = mv->edit[i].off;
 
 		if (at < lo || (at == lo && mv->edit[i].cut == 0 && mv->edit[i].put == 0))
+			return at;
+		if (at == lo && puts)
 			return at;
 		if (at < lo + mv->edit[i].put)
 			return at == lo ? at : -1;
@@ -203,7 +206,7 @@ static int payload(struct mon_flow *flow, unsigned side, unsigned layer, uint32_
 		   const struct mon_edit *e, const uint8_t *bytes, struct moved *mv)
 {
 	uint32_t cut = e->op == MON_CHOMP ? e->len : 0, put = e->op == MON_INSERT ? e->len : 0;
-	int64_t off = off_in(mv, e->off);
+	int64_t off = off_in(mv, e->off, e->op == MON_INSERT);
 	bool tail;
 	int err;
 

@@ -142,12 +142,11 @@ static int frame_port(struct mon *m, struct mon_lane *l, const struct mon_cmd *c
 		return c->send.port < m->conf.ports && m->conf.port[c->send.port].mode == MON_PORT_BRIDGE ? (int)c->send.port : -1;
 	mon_seg_parse(&look, m->conf.seed, &s);
 	snd = mon_half_find(&m->table, &s);
-	if (snd == NULL && f != NULL) { /* as the other end of a translated flow sees it */
+	if (snd == NULL && f != NULL) { /* to one end of the flow, whatever it is */
 		for (unsigned i = 0; i < 2 && snd == NULL; i++) {
 			struct mon_half *h = &f->half[i];
 
-			if ((h->flags & HALF_ATTACHED) != 0 && h->own_port == s.dport &&
-			    memcmp(&h->own, &s.dst, sizeof(s.dst)) == 0)
+			if ((h->flags & HALF_ATTACHED) != 0 && s.version == f->ip_version && memcmp(&h->own, &s.dst, sizeof(s.dst)) == 0)
 				snd = mon_other(h);
 		}
 	}

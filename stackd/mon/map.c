@@ -13,7 +13,7 @@
 enum { BYTES_MAX = 1 << 20, EDITS_MAX = 4096 }; /* remembered per flow, unacknowledged */
 
 struct edit {
-	struct edit *next; /* by `at` */
+	struct edit *next; /* by `at`; tails first */
 	uint32_t at, cut, put;
 	bool tail, fresh; /* fresh: of the script that runs */
 	uint8_t bytes[];
@@ -78,6 +78,8 @@ static uint32_t gone(const struct mon_flow *f, const struct map *m, unsigned sid
 static bool clashes(const struct map *m, uint32_t at, uint32_t cut)
 {
 	for (const struct edit *e = m->first; e != NULL; e = e->next) {
+		if (e->tail && e->at == at && cut > 0)
+			continue; /* that belongs to the byte before */
 		if (!e->fresh && (e->at == at || (seq_lt(at, e->at + e->cut) && seq_lt(e->at, at + cut))))
 			return true;
 	}
@@ -109,7 +111,8 @@ int map_note(struct mon_flow *f, unsigned side, unsigned layer, uint32_t reg, ui
 	*e = (struct edit){ .at = at, .cut = cut, .put = put, .tail = tail, .fresh = true };
 	if (put > 0)
 		memcpy(e->bytes, bytes, put);
-	for (where = &m->first; *where != NULL && seq_le((*where)->at, at); where = &(*where)->next)
+	for (where = &m->first; *where != NULL && (seq_lt((*where)->at, at) || ((*where)->at == at && (!tail || (*where)->tail)));
+	     where = &(*where)->next)
 		;
 	e->next = *where;
 	*where = e;
@@ -184,19 +187,28 @@ static uint32_t forward(const struct map *m, uint32_t x)
 	return out;
 }
 
-/* What an acknowledgement of y, by one who sees the edited stream, is for the one who sent it. */
+/* What an acknowledgement of y, by one who sees the edited stream, is for the one who sent it.  Bytes that were put in are acknowledged with the
+ * byte that brings them again: the one behind them, or, at a tail, before. */
 static uint32_t back(const struct map *m, uint32_t y)
 {
+	const struct edit *e = m->first, *next;
 	uint32_t d = m->delta;
 
-	for (const struct edit *e = m->first; e != NULL; e = e->next) {
-		uint32_t out = e->at + d;
+	for (; e != NULL; e = next) {
+		uint32_t out = e->at + d, put = 0, cut = 0, tail = 0;
 
-		if (seq_lt(y, out) || (y == out && e->cut == 0))
+		for (next = e; next != NULL && next->at == e->at; next = next->next) {
+			put += next->put;
+			tail += next->tail ? next->put : 0;
+			cut += next->cut;
+		}
+		if (seq_lt(y, out))
 			break;
-		if (seq_lt(y, out + e->put))
+		if (seq_lt(y, out + tail))
+			return e->at - 1;
+		if (seq_lt(y, out + put))
 			return e->at;
-		d += e->put - e->cut;
+		d += put - cut;
 	}
 	return y - d;
 }

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * act: does what the payload of a client says, for tests/system/inline.sh.
+ * act: does what the payload of a client says, for tests/system/rewrite.sh and failure.sh.
+ *
+ *	act [-r FILTER]
  *
  *	RESET   mtcp_reset_conn
  *	SAY     the segment is dropped, one of the same length that says SED goes instead: mtcp_sendpkt
  *	RAW     a UDP datagram to port 9999 of the server, "raw": mtcp_sendpkt_raw
  *	DROP    the segment is dropped, once
+ *
+ * -r: a RAW socket, too; of what it sees, UDP datagrams that begin with DROP are dropped.
  */
 #define _GNU_SOURCE
 #include <netinet/udp.h>
@@ -70,7 +74,34 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 	}
 }
 
-int main(void)
+static void on_frame(mctx_t mctx, int sock, int side, event_t event)
+{
+	struct pkt_info p;
+	const uint8_t *text;
+	uint32_t off;
+
+	(void)event;
+	if (mtcp_getlastpkt(mctx, sock, side, &p) != 0 || p.iph == NULL || p.iph->version != 4 || p.iph->protocol != IPPROTO_UDP)
+		return;
+	off = p.iph->ihl * 4u + 8;
+	text = (const uint8_t *)p.iph + off;
+	if (p.ip_len < off + 4)
+		return;
+	if (memcmp(text, "DROP", 4) == 0)
+		mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP);
+}
+
+static int watch_raw(mctx_t mctx, char *filter)
+{
+	union monitor_filter f = { .raw_pkt_filter = filter };
+	int sock = mtcp_socket(mctx, AF_INET, MOS_SOCK_MONITOR_RAW, 0);
+
+	if (sock < 0 || mtcp_bind_monitor_filter(mctx, sock, &f) != 0)
+		return -1;
+	return mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_NULL, on_frame);
+}
+
+int main(int argc, char **argv)
 {
 	mctx_t mctx = mtcp_create_context(0);
 	int sock;
@@ -80,6 +111,8 @@ int main(void)
 	sock = watch_streams(mctx, NULL);
 	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0)
 		return complain("act", "cannot watch");
+	if (argc == 3 && strcmp(argv[1], "-r") == 0 && watch_raw(mctx, argv[2]) != 0)
+		return complain("act", "cannot watch frames");
 	mtcp_app_join(mctx);
 	mtcp_destroy_context(mctx);
 	return 0;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * rewrite: changes the payload of flows at fixed positions of their streams, both ways, for tests/system/inline.sh.
+ * rewrite: changes the payload of flows at fixed positions of their streams, both ways, for tests/system/rewrite.sh.
  *
- *	rewrite [-i EVERY] [-c EVERY] [-o EVERY] [-f FILTER]
+ *	rewrite [-i EVERY] [-c EVERY] [-o EVERY] [-n UNTIL] [-f FILTER]
  *
  * -i: "<i>" goes before every byte at a multiple of EVERY; -c: five bytes are removed there; -o: one becomes '#'.  Edits that
- * move what follows have to be made in order, so a segment beyond a hole is dropped: its sender repeats it.
+ * move what follows have to be made in order, so a segment beyond a hole is dropped: its sender repeats it.  -n: nothing is changed
+ * from UNTIL on, and a flow of which both ways have come so far is let go.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
@@ -19,7 +20,7 @@ struct flow {
 	uint32_t begin[2], next[2]; /* sequence numbers, by sender: of stream offset 0, of what has not been seen yet */
 };
 
-static uint32_t insert_every, cut_every, over_every;
+static uint32_t insert_every, cut_every, over_every, until = UINT32_MAX;
 static unsigned long dropped, again, edited;
 
 static int change(mctx_t mctx, int sock, int side, uint32_t off, const char *bytes, uint32_t len, int op)
@@ -36,6 +37,8 @@ static void edit_at(mctx_t mctx, int sock, int side, uint32_t pos, uint32_t off,
 {
 	uint32_t in_cut = cut_every != 0 && pos >= cut_every ? pos % cut_every : CUT;
 
+	if (pos >= until)
+		return;
 	if (over_every != 0 && pos % over_every == 0)
 		change(mctx, sock, side, off, "#", 1, MOS_OVERWRITE);
 	/* the rest of what is to go, at its first byte in this segment */
@@ -82,6 +85,8 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 	edited++;
 	for (uint32_t n = p.payloadlen; n-- > 0;) /* from behind: what is in front stays where it is */
 		edit_at(mctx, sock, side, pos + n, n, p.payloadlen - n);
+	if (until != UINT32_MAX && f->next[0] - f->begin[0] >= until && f->next[1] - f->begin[1] >= until)
+		mtcp_setsockopt(mctx, sock, SOL_MONSOCKET, MOS_STOP_MON, &(int){ MOS_SIDE_BOTH }, sizeof(int));
 }
 
 static void on_end(mctx_t mctx, int sock, int side, event_t event)
@@ -98,13 +103,15 @@ int main(int argc, char **argv)
 	mctx_t mctx;
 	int o, sock;
 
-	while ((o = getopt(argc, argv, "i:c:o:f:")) != -1) {
+	while ((o = getopt(argc, argv, "i:c:o:n:f:")) != -1) {
 		if (o == 'i')
 			insert_every = (uint32_t)atoi(optarg);
 		else if (o == 'c')
 			cut_every = (uint32_t)atoi(optarg);
 		else if (o == 'o')
 			over_every = (uint32_t)atoi(optarg);
+		else if (o == 'n')
+			until = (uint32_t)strtoul(optarg, NULL, 10);
 		else if (o == 'f')
 			filter = optarg;
 		else

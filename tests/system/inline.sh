@@ -6,6 +6,8 @@
 set -euo pipefail
 # shellcheck source=tests/system/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/system/inline_lib.sh
+. "$(dirname "$0")/inline_lib.sh"
 
 need nginx iperf3 python3 ping wrk
 
@@ -13,30 +15,6 @@ SERVER=http://$KERNEL_IP:8080
 NAT_IP=10.9.0.100
 BACK_IP=10.9.0.4 # a second server
 WRK_S=$((LONG ? 10 : 1))
-
-# --- stackd and its monitors -------------------------------------------------------------------------------------------------
-
-# inline_conf CORES ON_FAILURE [KEYS_OF_CLIENT [KEYS_OF_IN [KEYS_OF_OUT]]]
-inline_conf()
-{
-	bridge_conf "$1" "${4:-}" "${5:-}" "{ user = \"nobody\"; monitor = \"inline\"; on_failure = \"$2\"; ${3:-deadline_ms = 1000;} }"
-	echo 'monitor = { time_wait_ms = 200; };' >>"$T/stackd.conf"
-}
-
-# monitor_is PID KEY: of stackctl monitors, all contexts of the process together
-monitor_is() { ctl monitors --json | jq --argjson p "$1" --arg k "$2" '[.monitors[] | select(.pid == $p) | .[$k]] | add // 0'; }
-
-delivered() { in_client curl -s --max-time 1 -o /dev/null "http://$KERNEL_IP:9/" || [ "$(monitor_is "$1" delivered)" -gt 0 ]; }
-
-# monitor NAME COMMAND...: returns when it sees packets
-monitor()
-{
-	app "$@"
-	poll 10 delivered "${PIDS[$1]}" && return
-	not_ok "$1" "sees nothing"
-	log_show "$1"
-	exit 1
-}
 
 # --- Traffic -----------------------------------------------------------------------------------------------------------------
 

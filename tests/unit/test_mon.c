@@ -501,6 +501,7 @@ END_TEST
 static void decided(unsigned mode, enum mon_cause cause)
 {
 	ck_assert_uint_eq(lane[0]->decided[cause], 1);
+	ck_assert_uint_eq(stats.n[CNT_MON_BY_RING + (unsigned)cause], 1);
 	if (mode == DROP)
 		silence(right);
 	else

@@ -228,7 +228,12 @@ static unsigned rnd(unsigned n)
 	return (rnd_state >> 8) % n;
 }
 
-/* At place i: even ones get i%7+1 bytes inserted, odd ones lose i%5+1 bytes. */
+/* At place i: even ones get i%7+1 bytes inserted, odd ones lose i%5+1 bytes, and every fourth gets some in their place. */
+static bool is_both(unsigned k)
+{
+	return k % 4 == 3;
+}
+
 static void world_make(struct world *w, unsigned seed)
 {
 	unsigned at = 0, k = 0;
@@ -243,12 +248,12 @@ static void world_make(struct world *w, unsigned seed)
 		w->place[w->places++] = at;
 	for (unsigned i = 0; i < STREAM;) {
 		if (k < w->places && w->place[k] == i) {
-			if (k % 2 == 0) {
+			if (k % 2 == 0 || is_both(k)) {
 				memset(w->want + w->want_len, 240 + (int)(k % 7), k % 7 + 1);
 				w->want_len += k % 7 + 1;
-			} else {
-				i += k % 5 + 1;
 			}
+			if (k % 2 == 1)
+				i += k % 5 + 1;
 			k++;
 			continue;
 		}
@@ -282,6 +287,13 @@ static void editor(struct world *w, struct frame *f, uint32_t off)
 			uint32_t lo = at > off ? at : off, hi = at + k % 5 + 1 < end ? at + k % 5 + 1 : end;
 
 			add(&sc, MON_CHOMP, MON_PAYLOAD, (unsigned)((int32_t)(lo - off) + moved), NULL, hi - lo, 0);
+			if (is_both(k) && lo == at) {
+				uint8_t bytes[8];
+
+				memset(bytes, 240 + (int)(k % 7), sizeof(bytes));
+				add(&sc, MON_INSERT, MON_PAYLOAD, (unsigned)((int32_t)(lo - off) + moved), bytes, k % 7 + 1, 0);
+				moved += (int32_t)(k % 7 + 1);
+			}
 			moved -= (int32_t)(hi - lo);
 		}
 	}
@@ -300,7 +312,8 @@ static void receive(struct world *w, const struct frame *f)
 		ck_assert_uint_eq(f->s.text_len, 0);
 		return;
 	}
-	for (uint32_t i = 0; i < f->s.text_len; i++) {
+	/* now and then it has been split on its way, and the rest of it is lost */
+	for (uint32_t i = 0, n = rnd(6) == 0 ? rnd(f->s.text_len + 1) : f->s.text_len; i < n; i++) {
 		ck_assert_uint_lt(off + i, w->want_len);
 		ck_assert_msg(f->bytes[f->s.text_off + i] == w->want[off + i], "byte %u is %u, not %u", off + i,
 			      f->bytes[f->s.text_off + i], w->want[off + i]);
