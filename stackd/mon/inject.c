@@ -129,6 +129,42 @@ bool mon_reset(struct mon *m, struct mon_lane *l, struct mon_flow *f)
 	return true;
 }
 
+/* --- Stations ------------------------------------------------------------------------------------------------------------ */
+
+static struct mon_station *station_at(struct mon *m, const uint8_t *mac)
+{
+	return &m->station[(mac[5] ^ mac[4] * 31u ^ mac[3] * 7u) % STATIONS];
+}
+
+void mon_station_note(struct mon *m, const struct pkt *p)
+{
+	const uint8_t *mac = p->data + 6;
+	struct mon_station *s;
+
+	if (p->len < 14 || (mac[0] & 1) != 0)
+		return;
+	s = station_at(m, mac);
+	memcpy(s->mac, mac, 6);
+	s->port = p->port;
+	s->known = true;
+}
+
+/* The port behind which a hardware address is; -1: unknown, or many. */
+static int station_port(struct mon *m, const uint8_t *mac)
+{
+	const struct mon_station *s = station_at(m, mac);
+
+	return s->known && memcmp(s->mac, mac, 6) == 0 ? s->port : -1;
+}
+
+/* As a bridge would: towards its receiver, else away from its sender. */
+static int station_way(struct mon *m, const uint8_t *frame)
+{
+	int to = station_port(m, frame), from = station_port(m, frame + 6);
+
+	return to >= 0 || from < 0 ? to : m->conf.port[from].peer;
+}
+
 /* --- Frames -------------------------------------------------------------------------------------------------------------- */
 
 static int frame_port(struct mon *m, struct mon_lane *l, const struct mon_cmd *c, const uint8_t *frame, uint32_t len)
@@ -150,7 +186,7 @@ static int frame_port(struct mon *m, struct mon_lane *l, const struct mon_cmd *c
 				snd = mon_other(h);
 		}
 	}
-	return snd == NULL ? -1 : port_out(m, snd->flow, snd->side);
+	return snd == NULL ? station_way(m, frame) : port_out(m, snd->flow, snd->side);
 }
 
 bool mon_inject(struct mon *m, struct mon_lane *l, const struct mon_cmd *c)

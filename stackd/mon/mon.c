@@ -838,6 +838,8 @@ static void fragment(struct mon *m, struct mon_pass *ps)
 
 static void frame_in(struct mon *m, struct mon_pass *ps)
 {
+	if (m->inline_slots != 0 && m->conf.port[ps->pkt->port].peer >= 0)
+		mon_station_note(m, ps->pkt);
 	mon_seg_parse(ps->pkt, m->conf.seed, &ps->seg);
 	switch (ps->seg.kind) {
 	case MON_SEG_TCP:

@@ -25,6 +25,7 @@ enum {
 	DRAIN_US = 2000000,  /* for monitors that are not lossless, at the end of the traffic */
 	CLEAR = 8192,        /* flows looked at for an order, per turn */
 	SCRIPT_MAX = 65536 + 4096,
+	STATIONS = 256,      /* a power of two */
 };
 
 /* A monitor socket in this engine. */
@@ -105,6 +106,13 @@ struct mon_room {
 	struct mon_dues dues; /* what it has to decide, in the order of deadlines */
 };
 
+/* Behind which port of a bridge a hardware address was seen last. */
+struct mon_station {
+	uint8_t mac[6];
+	uint8_t port;
+	bool known;
+};
+
 struct mon {
 	struct mon_conf conf;
 	struct stats *stats;
@@ -138,6 +146,7 @@ struct mon {
 	struct mon_queue last;    /* of a flow that has gone: it runs to its end at once */
 	struct pkt *out[NET_PORTS_MAX][NET_BURST];
 	unsigned outs[NET_PORTS_MAX];
+	struct mon_station station[STATIONS]; /* noted while there are inline sockets: for frames of their own */
 	uint8_t script[SCRIPT_MAX];
 };
 
@@ -207,6 +216,8 @@ struct pkt *mon_pkt_joined(const struct pkt *like, const uint8_t *frame, uint32_
 /* --- inject.c --- */
 bool mon_reset(struct mon *m, struct mon_lane *l, struct mon_flow *f);
 bool mon_inject(struct mon *m, struct mon_lane *l, const struct mon_cmd *c);
+/* Who has sent this is behind the port that it came in by. */
+void mon_station_note(struct mon *m, const struct pkt *p);
 
 /* --- order.c --- */
 /* Some steps of orders that take many turns.  True: there is more to do. */

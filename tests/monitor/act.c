@@ -9,7 +9,7 @@
  *	RAW     a UDP datagram to port 9999 of the server, "raw": mtcp_sendpkt_raw
  *	DROP    the segment is dropped, once
  *
- * -r: a RAW socket, too; of what it sees, UDP datagrams that begin with DROP are dropped.
+ * -r: a RAW socket, too; of what it sees, UDP datagrams that begin with DROP are dropped, and those with RAW lead to another as above.
  */
 #define _GNU_SOURCE
 #include <netinet/udp.h>
@@ -89,6 +89,8 @@ static void on_frame(mctx_t mctx, int sock, int side, event_t event)
 		return;
 	if (memcmp(text, "DROP", 4) == 0)
 		mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP);
+	else if (memcmp(text, "RAW", 3) == 0)
+		say("raw", send_raw(mctx, sock, &p));
 }
 
 static int watch_raw(mctx_t mctx, char *filter)

@@ -158,15 +158,19 @@ says()
 	grep -qxF "listen: $listen" "$T/listen.log" && [ "$got" = "connect: $connect" ]
 }
 
+# raw_frame COMMAND...: which makes the monitor send a datagram of its own
 raw_frame()
 {
-	spawn raw in_kernel timeout 20 python3 -Bc "import socket
+	spawn raw ip netns exec "$NSK" timeout 20 python3 -Bc "import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('$KERNEL_IP', 9999)); print('ready', flush=True)
 print(s.recv(100).decode(), flush=True)"
-	wait_line 10 "$T/raw.log" "${PIDS[raw]}" '^ready' && says 'RAW it closed' closed 'RAW it' || return
+	wait_line 10 "$T/raw.log" "${PIDS[raw]}" '^ready' && "$@" || return
 	reap raw
 	grep -qx raw "$T/raw.log"
 }
+
+send_datagram() { in_client python3 -Bc "import socket
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'$1', ('$KERNEL_IP', 9100))"; }
 
 own_packets()
 {
@@ -174,10 +178,11 @@ own_packets()
 	stackd_start
 	monitor act "$T/bin/act" -r "udp or icmp or arp or ip6"
 	check "mtcp_sendpkt in the place of a segment" says 'before SED hello after closed' closed 'before ' 'SAY hello' ' after'
-	check "mtcp_sendpkt_raw" raw_frame
+	check "mtcp_sendpkt_raw with a flow's socket" raw_frame says 'RAW it closed' closed 'RAW it'
+	check "mtcp_sendpkt_raw with a raw socket" raw_frame send_datagram 'RAW it'
 	check "a dropped segment comes again" says 'DROP it once closed' closed 'DROP it once'
 	check "mtcp_reset_conn: both ends are reset" says 'before reset' reset 'before' 'RESET'
-	check "what was sent and reset is counted" counted mon.injected 4
+	check "what was sent and reset is counted" counted mon.injected 5
 	check "resets are counted" [ "$(monitor_is "${PIDS[act]}" resets)" = 1 ]
 	check "no bad checksums" no_bad_checksums
 }

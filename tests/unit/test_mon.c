@@ -713,6 +713,54 @@ START_TEST(a_segment_that_outgrows_the_mtu_leaves_as_two)
 }
 END_TEST
 
+static void frame_of_its_own(unsigned w, const struct pkt *p)
+{
+	struct mon_cmd c = { .op = MCMD_SEND, .flow = MON_NONE };
+
+	memcpy((uint8_t *)&((struct mon_up *)lane[w]->up.base)->cmd[SLOTS], p->data, p->len);
+	c.send.len = p->len;
+	c.send.port = MON_NONE;
+	command(w, &c);
+}
+
+/* A frame without a flow leaves where its receiver was seen, or away from its sender; that of strangers does not leave. */
+START_TEST(frames_of_a_monitor_s_own_find_their_way)
+{
+	static const uint8_t here[6] = { 2, 0, 0, 0, 0, 1 }, there[6] = { 2, 0, 0, 0, 0, 2 }, other[6] = { 2, 0, 0, 0, 0, 3 };
+	unsigned w = watcher(PASS);
+	struct pkt *p;
+
+	sock(w, 0, MON_RAW, 0, 0, 0, 0);
+	p = segment(left, client, 1, 0, SEG_ACK, "x");
+	memcpy(p->data + 6, here, 6);
+	onto_wire(left, p);
+	p = segment(right, reversed(client), 1, 0, SEG_ACK, "x");
+	memcpy(p->data + 6, there, 6);
+	onto_wire(right, p);
+	discard(left);
+	discard(right);
+	p = segment(left, (struct tuple){ 1, 2, 3, 4 }, 1, 0, SEG_ACK, "own");
+	memcpy(p->data, there, 6);
+	frame_of_its_own(w, p);
+	arrives_text(right, "own");
+	memcpy(p->data, here, 6);
+	frame_of_its_own(w, p);
+	arrives_text(left, "own");
+	memset(p->data, 0xff, 6);
+	memcpy(p->data + 6, here, 6);
+	frame_of_its_own(w, p);
+	arrives_text(right, "own");
+	memcpy(p->data, other, 6);
+	memcpy(p->data + 6, other, 6);
+	frame_of_its_own(w, p);
+	silence(left);
+	silence(right);
+	ck_assert_uint_eq(lane[w]->injected, 3);
+	ck_assert_uint_eq(stats.n[CNT_MON_REFUSED], 1);
+	nic_free(p);
+}
+END_TEST
+
 START_TEST(a_reset_ends_both_sides)
 {
 	unsigned w = watcher(PASS);
@@ -1019,6 +1067,7 @@ int main(void)
 	tcase_add_test(t, inserted_bytes_move_the_rest_of_the_flow);
 	tcase_add_test(t, a_segment_that_outgrows_the_mtu_leaves_as_two);
 	tcase_add_test(t, a_reset_ends_both_sides);
+	tcase_add_test(t, frames_of_a_monitor_s_own_find_their_way);
 	tcase_add_test(t, a_watched_packet_behind_a_held_one_is_copied);
 	suite_add_tcase(s, t);
 	t = tcase_create("replay");
