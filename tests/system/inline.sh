@@ -63,7 +63,8 @@ iperf()
 	poll 5 eval 'in_kernel ss -Hltn sport = :5201 | grep -q .' || return
 	out=$(in_client timeout 30 iperf3 -c "$to" -t 1 -J "$@") || { printf '%s\n' "$out"; return 1; }
 	reap iperf || return
-	jq -e -r '.end.sum_received | select(.bytes > 0) | "\(.bits_per_second / 1e9) Gbit/s"' <<<"$out" | tee /dev/fd/3
+	out=$(jq -e -r '.end.sum_received | select(.bytes > 0) | "\(.bits_per_second / 1e9) Gbit/s"' <<<"$out") || return
+	note "$out" >&3
 }
 
 # checksums NETNS: how many segments with a bad one have arrived there
@@ -119,6 +120,8 @@ firewall()
 	check "firewall: reset" fails 7 "http://$KERNEL_IP:8082/"
 	check "firewall: an accepted connection is let go" offloaded
 	check "firewall: wrk" wrk_clean 50
+	check "firewall: iperf3" iperf "$KERNEL_IP" -P 4
+	check "firewall: iperf3, the other way" iperf "$KERNEL_IP" -R
 	check "firewall: live reload" reload
 	stop firewall INT || true
 	stackd_stop

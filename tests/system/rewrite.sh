@@ -57,9 +57,17 @@ undecided()
 	done
 }
 
+# one_backlog NETNS INTERFACE: what comes in there goes through one processor's queue: a host that sends from two processors at once would have
+# its segments overtake each other on a veth, before they come to anybody
+one_backlog() { ip netns exec "$1" sh -c "echo 1 >/sys/class/net/$2/queues/rx-0/rps_cpus"; }
+
 # look_at_order: two lookers, one at each end, for what comes out there
 look_at_order()
 {
+	one_backlog "$NSD" s0
+	one_backlog "$NSD" s1
+	one_backlog "$NSK" k0
+	one_backlog "$NSC" c0
 	spawn order-k ip netns exec "$NSK" python3 -B "$PY" order k0 "$PORT"
 	spawn order-c ip netns exec "$NSC" python3 -B "$PY" order c0 "$PORT"
 	wait_line 10 "$T/order-k.log" "${PIDS[order-k]}" '^ready' && wait_line 10 "$T/order-c.log" "${PIDS[order-c]}" '^ready'
