@@ -72,7 +72,7 @@ static uint32_t reo_wnd_us(const struct tcp_conn *c)
 }
 
 /* Step 5: lost is what was sent before the one delivered, longer ago than a round trip and the reordering window.  Notes when the
- * next one will be. */
+ * last of the others will be. */
 bool rack_detect(struct tcp *tcp, struct tcp_conn *c)
 {
 	struct flight *f = c->flight;
@@ -91,7 +91,7 @@ bool rack_detect(struct tcp *tcp, struct tcp_conn *c)
 			break;
 		if (s->sent_us + wait_us > tcp->now_us) {
 			f->reo_us = s->sent_us + wait_us;
-			break;
+			continue;
 		}
 		flight_lose(f, no);
 		lost = true;
