@@ -149,6 +149,7 @@ struct tcp_conn {
 	uint8_t reo_mult;     /* RACK.reo_wnd_mult - 1 */
 	uint8_t reo_persist;
 	uint8_t ecn;          /* enum conn_ecn */
+	uint16_t reo_segs;    /* how far segments were seen to be reordered, at most, beyond DUP_THRESH; 0: not so far */
 	uint32_t ecn_end;
 
 	/* receiving */

@@ -169,8 +169,8 @@ static void note(struct flight *f, const struct flight_seg *s, struct flight_new
 		n->original = n->original || end <= n->recover;
 		n->rtt_us = (uint32_t)(n->now_us - s->sent_us < UINT32_MAX ? n->now_us - s->sent_us : UINT32_MAX);
 		n->rtt_us += n->rtt_us == 0;
-		if (end < f->fack)
-			n->reordered = true;
+		if (end < f->fack && f->fack - s->from > n->reordered)
+			n->reordered = (uint32_t)(f->fack - s->from);
 	}
 	if (end > f->fack)
 		f->fack = end;

@@ -92,7 +92,6 @@ struct flight_news {
 	/* found */
 	bool acked;           /* snd_una has moved */
 	bool original;        /* something below `recover` has arrived that was sent once */
-	bool reordered;       /* something sent once arrived after what was sent later */
 	bool dsack;
 	bool marked;          /* with ECE: cwnd does not grow (RFC 3168, 6.1.2) */
 	bool dup;             /* a duplicate ACK, RFC 5681; with SACK: one that told of something new */
@@ -101,6 +100,7 @@ struct flight_news {
 	uint32_t longest;     /* of the segments there */
 	uint32_t newly_sacked; /* bytes */
 	uint32_t rtt_us;      /* 0: none */
+	uint32_t reordered;   /* something sent once arrived after what lies, at most, so many bytes further; 0: nothing did */
 	uint32_t dsack_from, dsack_to;
 };
 

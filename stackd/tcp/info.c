@@ -41,7 +41,7 @@ void tcp_info(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info 
 		.snd_ssthresh = c->cc.ssthresh < SSTHRESH_NONE ? c->cc.ssthresh / mss : SSTHRESH_NONE,
 		.snd_cwnd = c->cc.cwnd / mss,
 		.advmss = conn_mss_of(c, c->mtu_max > 0 ? c->mtu_max : c->mtu),
-		.reordering = REORDERING,
+		.reordering = c->reo_segs != 0 ? c->reo_segs : REORDERING,
 		.rcv_rtt = c->tune_rtt_us,
 		.rcv_space = c->tune_space,
 		.total_retrans = c->retrans,

@@ -11,8 +11,10 @@ enum {
 	MAX_ACK_DELAY_US = 200000,   /* TLP.max_ack_delay, 7.2 */
 	PTO_INITIAL_US = 1000000,
 	MIN_RTT_AGE_S = 300,
+	REORDER_MAX = 300,           /* segments told by TCP_INFO */
 };
 
+static void note_degree(struct tcp_conn *c, uint32_t bytes);
 static void adapt(struct tcp_conn *c, const struct flight_news *n);
 static uint32_t reo_wnd_us(const struct tcp_conn *c);
 static bool tlp_may(const struct tcp_conn *c);
@@ -34,12 +36,23 @@ void rack_min_rtt(struct tcp *tcp, struct tcp_conn *c, uint32_t rtt_us)
 bool rack_take(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n)
 {
 	rack_min_rtt(tcp, c, n->rtt_us);
-	if (n->reordered && !c->reordering) {
+	if (n->reordered != 0 && !c->reordering) {
 		c->reordering = true;
 		COUNT(tcp->stats, TCP_REORDERING);
 	}
+	note_degree(c, n->reordered);
 	adapt(c, n);
 	return rack_detect(tcp, c);
+}
+
+/* As Linux counts it: in segments, up to 300 of them. */
+static void note_degree(struct tcp_conn *c, uint32_t bytes)
+{
+	uint32_t segs = (bytes + c->mss - 1) / c->mss;
+
+	segs = segs < REORDER_MAX ? segs : REORDER_MAX;
+	if (segs > DUP_THRESH && segs > c->reo_segs)
+		c->reo_segs = (uint16_t)segs;
 }
 
 /* Step 4: each round trip that brings a DSACK widens the reordering window. */

@@ -75,6 +75,14 @@ static uint64_t field_value(const struct tcp_conn *conn, size_t off, size_t size
 	return memcpy(&v8, p, 8), v8;
 }
 
+static struct sock_info told(const struct run *r, const struct tcp_conn *conn)
+{
+	struct sock_info i;
+
+	tcp_info(r->h.tcp, conn, &i);
+	return i;
+}
+
 bool look_info(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 {
 	const struct tcp_conn *conn = end_conn(r, e);
@@ -89,6 +97,8 @@ bool look_info(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 	}
 	if (word(c, "flight"))
 		*got = conn->snd_max - conn->snd_una;
+	else if (word(c, "reordering"))
+		*got = told(r, conn).reordering;
 	else if (word(c, "unread"))
 		*got = (int64_t)(conn->rx_end - conn->rx_done);
 	else if (word(c, "unacked"))
