@@ -140,6 +140,7 @@
 	X(TCP_MTU_LOWERED, "tcp.mtu_lowered", "paths found to carry smaller packets only") \
 	X(TCP_BLACK_HOLE, "tcp.mtu_black_hole", "of these, because large segments vanished in silence") \
 	X(TCP_MTU_PROBE, "tcp.mtu_probes", "larger segments sent to find out whether the path carries them") \
+	X(TCP_MTU_PROBE_LOST, "tcp.mtu_probes_lost", "of these, that were lost alone: that is no congestion") \
 	X(TCP_MTU_RAISED, "tcp.mtu_raised", "of these, that arrived") \
 	X(TCP_RX_BYTES, "tcp.rx_bytes", "payload bytes received in order") \
 	X(TCP_TX_BYTES, "tcp.tx_bytes", "payload bytes sent, first time") \

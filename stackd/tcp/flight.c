@@ -18,6 +18,8 @@ static uint32_t first_at(const struct flight *f, uint64_t off);
 static void time_take(struct flight *f, uint32_t no);
 static void time_put(struct flight *f, uint32_t no);
 static uint32_t cut_run(const struct flight *f, uint32_t *no, uint32_t most, struct flight_seg *out);
+static void shift(struct flight *f, uint32_t no, uint32_t by);
+static uint32_t more(uint32_t no, uint32_t than, uint32_t by);
 static int move(struct flight *f, uint32_t cap);
 static void renumber(struct flight *f);
 static uint32_t less(uint32_t no, uint32_t by);
@@ -291,6 +293,27 @@ int flight_cut(struct flight *f, uint32_t most)
 	return 0;
 }
 
+int flight_split(struct flight *f, uint32_t no, uint32_t most)
+{
+	struct flight_seg s;
+	uint32_t n = (flight_at(f, no)->len + most - 1) / most, at = no - f->head, left;
+
+	while (f->tail - f->head + n > f->cap)
+		if (move(f, f->cap * 2) != 0)
+			return -ENOMEM;
+	if (f->tail >= NUMBERS_END)
+		renumber(f);
+	no = f->head + at;
+	flight_lose(f, no);
+	s = *flight_at(f, no);
+	shift(f, no, n - 1);
+	for (left = s.len; left > 0; no++, s.from += s.len, left -= s.len) {
+		s.len = (uint16_t)(left < most ? left : most);
+		*flight_at(f, no) = s;
+	}
+	return 0;
+}
+
 /* One SACKed segment, or all up to the next SACKed one, into `out`.  Returns how many they have become. */
 static uint32_t cut_run(const struct flight *f, uint32_t *no, uint32_t most, struct flight_seg *out)
 {
@@ -310,6 +333,21 @@ static uint32_t cut_run(const struct flight *f, uint32_t *no, uint32_t most, str
 		out[n++] = s;
 	}
 	return n;
+}
+
+/* Those behind number `no` have numbers higher by `by`. */
+static void shift(struct flight *f, uint32_t no, uint32_t by)
+{
+	for (uint32_t i = f->tail; i-- != f->head;) {
+		struct flight_seg *s = flight_at(f, i > no ? i + by : i);
+
+		*s = *flight_at(f, i);
+		s->older = more(s->older, no, by);
+		s->newer = more(s->newer, no, by);
+	}
+	f->oldest = more(f->oldest, no, by);
+	f->newest = more(f->newest, no, by);
+	f->tail += by;
 }
 
 /* The first segment that begins at or after off. */
@@ -391,6 +429,11 @@ static void renumber(struct flight *f)
 	f->lost_from -= by;
 	f->head -= by;
 	f->tail -= by;
+}
+
+static uint32_t more(uint32_t no, uint32_t than, uint32_t by)
+{
+	return no == FLIGHT_NONE || no <= than ? no : no + by;
 }
 
 static uint32_t less(uint32_t no, uint32_t by)

@@ -129,6 +129,9 @@ void flight_again(struct flight *f, uint32_t no, uint64_t now_us); /* sent again
 /* Segments above `most` bytes become several, and what is not SACKed is lost.  0 or -ENOMEM. */
 int flight_cut(struct flight *f, uint32_t most);
 
+/* This one becomes several of at most `most` bytes, all lost.  0 or -ENOMEM. */
+int flight_split(struct flight *f, uint32_t no, uint32_t most);
+
 static inline struct flight_seg *flight_at(const struct flight *f, uint32_t no)
 {
 	return &f->seg[no & (f->cap - 1)];

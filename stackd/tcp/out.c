@@ -277,9 +277,8 @@ static bool send_again(struct tcp *tcp, struct tcp_conn *c, uint32_t no)
 	uint32_t seq = c->iss + 1 + (uint32_t)s->from, len = s->len;
 	bool fin = seq + len == conn_data_end(c) + 1;
 
-	if (len - fin > c->mss) { /* it has become smaller since */
-		path_cut(tcp, c);
-		if (recover_cut(tcp, c) != 0)
+	if (len - fin > c->mss) { /* it has become smaller since, or this was to try a larger one */
+		if (path_cut(tcp, c) ? flight_split(c->flight, no, c->mss) != 0 : recover_cut(tcp, c) != 0)
 			return false;
 		no = flight_lost(c->flight);
 		s = flight_at(c->flight, no);

@@ -111,12 +111,26 @@ void path_probing(struct tcp *tcp, struct tcp_conn *c, uint32_t end)
 	c->mtu_probe_end = end;
 }
 
-void path_cut(struct tcp *tcp, struct tcp_conn *c)
+/* RFC 4821, 7.6.2: one that is lost while all else arrives says that it was too large, and nothing of congestion. */
+bool path_probe_lost(struct tcp *tcp, struct tcp_conn *c)
+{
+	const struct flight *f = c->flight;
+	const struct flight_seg *s = flight_at(f, f->head);
+
+	if (c->mtu_probe == 0 || conn_tx_off(c, c->mtu_probe_end) != s->from + s->len ||
+	    (s->marks & (FLIGHT_LOST | FLIGHT_AGAIN)) != FLIGHT_LOST || f->lost_bytes != s->len)
+		return false;
+	COUNT(tcp->stats, TCP_MTU_PROBE_LOST);
+	return path_cut(tcp, c);
+}
+
+bool path_cut(struct tcp *tcp, struct tcp_conn *c)
 {
 	if (c->mtu_probe == 0)
-		return;
+		return false;
 	c->mtu_probe = 0;
 	c->mtu_raise_s = clock_s(tcp) + tcp->conf.mtu_raise_s;
+	return true;
 }
 
 static void lower(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu, uint32_t wait_s)

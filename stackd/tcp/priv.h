@@ -268,7 +268,8 @@ void path_acked(struct tcp *tcp, struct tcp_conn *c, uint32_t longest);
 void path_timeout(struct tcp *tcp, struct tcp_conn *c);
 uint32_t path_probe(struct tcp *tcp, struct tcp_conn *c, uint32_t len, uint32_t room);
 void path_probing(struct tcp *tcp, struct tcp_conn *c, uint32_t end); /* it was sent, up to end */
-void path_cut(struct tcp *tcp, struct tcp_conn *c); /* a segment larger than the MSS was lost */
+bool path_probe_lost(struct tcp *tcp, struct tcp_conn *c); /* the first segment in flight, and that alone? */
+bool path_cut(struct tcp *tcp, struct tcp_conn *c); /* a segment larger than the MSS was lost: one that we tried? */
 
 /* reply.c */
 void reply_rst(struct tcp *tcp, const struct seg_in *s);

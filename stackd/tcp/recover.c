@@ -10,6 +10,7 @@ enum { DUP_THRESH = 3, LIMIT_RENO = 2, LIMIT_HYSTART = 8 };
 
 static void leave(struct tcp *tcp, struct tcp_conn *c);
 static void enter(struct tcp *tcp, struct tcp_conn *c);
+static void repair(struct tcp *tcp, struct tcp_conn *c);
 static void with_sack(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
 static void without_sack(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n);
 static void head_again(struct tcp *tcp, struct tcp_conn *c);
@@ -106,6 +107,13 @@ static void without_sack(struct tcp *tcp, struct tcp_conn *c, const struct fligh
 
 static void enter(struct tcp *tcp, struct tcp_conn *c)
 {
+	if ((c->flags & CONN_SACK) == 0)
+		flight_lose(c->flight, c->flight->head);
+	if (path_probe_lost(tcp, c) && flight_split(c->flight, c->flight->head, c->mss) == 0) {
+		repair(tcp, c);
+		conn_mark(tcp, c, TODO_REXMIT);
+		return;
+	}
 	COUNT(tcp->stats, TCP_FAST_REXMIT);
 	undo_begin(c);
 	c->recover = c->snd_max;
@@ -113,12 +121,10 @@ static void enter(struct tcp *tcp, struct tcp_conn *c)
 	c->flight->tlp_end = 0;
 	c->flight->partial = false;
 	reduce(c);
-	if ((c->flags & CONN_SACK) != 0) {
+	if ((c->flags & CONN_SACK) != 0)
 		prr_begin(c);
-	} else {
+	else
 		c->cc.cwnd += DUP_THRESH * c->mss;
-		flight_lose(c->flight, c->flight->head);
-	}
 	conn_mark(tcp, c, TODO_REXMIT);
 }
 
@@ -206,22 +212,27 @@ void recover_timeout(struct tcp *tcp, struct tcp_conn *c)
 	conn_mark(tcp, c, TODO_REXMIT);
 }
 
-/* The path takes smaller segments only: those in flight again, cut up.  Nothing was lost to congestion: cwnd stays. */
+/* The path takes smaller segments only: those in flight again, cut up. */
 int recover_cut(struct tcp *tcp, struct tcp_conn *c)
 {
 	int err = 0;
 
 	if (c->flight != NULL)
 		err = flight_cut(c->flight, c->mss);
-	if (err != 0 || c->flight == NULL)
-		return err;
+	if (err == 0 && c->flight != NULL)
+		repair(tcp, c);
+	return err;
+}
+
+/* What is lost was too large.  Nothing was lost to congestion: cwnd stays. */
+static void repair(struct tcp *tcp, struct tcp_conn *c)
+{
 	c->flight->frto = FRTO_OFF;
 	c->flight->undo_ready = false;
 	c->recover = c->snd_max;
 	c->flags &= ~(uint32_t)(CONN_TIMED | CONN_RECOVERY);
 	c->flags |= CONN_LOSS;
 	conn_mark(tcp, c, TODO_SEND);
-	return 0;
 }
 
 /* Is cwnd what holds the sender back?  Asked after sending; remembered for a window, so that acknowledgements which come in one burst

@@ -48,6 +48,36 @@ START_TEST(test_acked)
 }
 END_TEST
 
+/* The first one in pieces: the others keep their order in time, and their marks. */
+START_TEST(test_split)
+{
+	make(7);
+	flight_again(F_, F_->head + 2, 3000);
+	ck_assert(flight_sack(F_, 300, 400, 9, &N));
+	ck_assert_int_eq(flight_split(F_, F_->head, 30), 0); /* beyond FLIGHT_FIRST */
+	ck_assert_uint_eq(F_->tail - F_->head, 10);
+	ck_assert_str_eq(out(), "1 4 5 6 2");
+	ck_assert_uint_eq(F_->lost_bytes, LEN);
+	ck_assert_uint_eq(flight_pipe(F_), 5 * LEN);
+	for (unsigned i = 0; i < 4; i++) {
+		uint32_t no = flight_lost(F_);
+
+		ck_assert_uint_eq(flight_at(F_, no)->from, i * 30);
+		ck_assert_uint_eq(flight_at(F_, no)->len, i < 3 ? 30 : 10);
+		flight_again(F_, no, 4000);
+	}
+	ck_assert_uint_eq(F_->lost_bytes, 0);
+	ck_assert_int_eq(flight_split(F_, F_->tail - 2, 60), 0); /* and one that was out */
+	ck_assert_str_eq(out(), "1 4 6 2 0 0 0 0");
+	ck_assert_uint_eq(F_->lost_bytes, LEN);
+	ck_assert_uint_eq(flight_at(F_, flight_lost(F_) + 1)->from, 560);
+	flight_acked(F_, 700, &N);
+	ck_assert_uint_eq(F_->bytes, 0);
+	ck_assert_uint_eq(F_->oldest, FLIGHT_NONE);
+	flight_free(F_);
+}
+END_TEST
+
 /* Whole segments only; what was told before costs and counts nothing. */
 START_TEST(test_sack)
 {
@@ -213,6 +243,7 @@ END_TEST
 static void add(TCase *tc)
 {
 	tcase_add_test(tc, test_acked);
+	tcase_add_test(tc, test_split);
 	tcase_add_test(tc, test_sack);
 	tcase_add_test(tc, test_sack_ranges_are_bounded);
 	tcase_add_test(tc, test_lost_and_again);

@@ -177,19 +177,22 @@ END_TEST
 /* The black hole is still there: what was risked is sent again in pieces, the next try comes much later. */
 START_TEST(test_raise_fails)
 {
-	uint32_t from;
+	uint32_t from, cwnd;
 
 	into_black_hole();
 	tick(T.h.conf.mtu_raise_s / 20 * 1000);
 	put(10 * 1240);
 	expect(A, .len = 1452);
 	from = (uint32_t)T.got.seq;
+	cwnd = T.conn->cc.cwnd;
 	drain();
 	send(A, .seq = 1, .ack = from);
 	send(A, .seq = 1, .ack = from);
 	drain(); /* limited transmit */
 	send(A, .seq = 1, .ack = from);
 	expect(A, .seq = from, .len = 1240);
+	ck_assert_uint_eq(T.conn->cc.cwnd, cwnd); /* 7.6.2 */
+	ck_assert_uint_eq(counted(TCP_MTU_PROBE_LOST), 1);
 	while (view().tx_acked < T.c->tx_end) {
 		drain();
 		ck_assert_uint_le(longest, 1240);
