@@ -259,8 +259,10 @@ static int parse(FILE *f, const char *path, struct shim_conf *conf)
 		line[strcspn(line, "#\r\n")] = '\0';
 		err = parse_line(&p, line);
 	}
-	if (err == 0 && ferror(f))
-		err = -EIO;
+	if (err == 0 && ferror(f)) { /* a folder, or a disk that fails */
+		err = errno > 0 ? -errno : -EIO;
+		shim_text("%s: %s", path, strerror(-err));
+	}
 	if (err == 0 && p.depth > 0) {
 		shim_text("%s: a block is not closed", path);
 		err = -EINVAL;

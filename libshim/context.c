@@ -33,12 +33,16 @@ enum {
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 static struct shim_ctx *contexts;
-static _Thread_local const struct shim_ctx *waiting; /* where this thread sleeps: a signal handler may find it there */
+/* This thread is in a call of that context, and asleep in it: a signal handler may find it there. */
+static _Thread_local const struct shim_ctx *volatile within, *volatile waiting;
 static _Atomic unsigned fork_gen;
 
 static struct shim_ctx *shell_take(void);
 static int open_fds(struct shim_ctx *c);
 static void close_fds(struct shim_ctx *c);
+static void end_soon(struct shim_ctx *c);
+static void end_now(struct shim_ctx *c);
+static void unlock(struct shim_ctx *c);
 static void farewell(struct shim_ctx *c);
 static void release(struct shim_ctx *c);
 static bool news(const struct shim_ctx *c);
@@ -89,33 +93,48 @@ fail:
 
 int mtcp_destroy_context(mctx_t mctx)
 {
+	const struct shim_ctx *outer = within;
 	struct shim_ctx *c = (struct shim_ctx *)mctx;
 
-	if (c != NULL && waiting == c && shim_alive(c)) {
-		/* in a signal handler that has interrupted our own wait, as programs of mOS do: what a handler may not do is done when
-		 * the wait is left */
-		atomic_store(&c->state, CTX_ENDING);
-		mon_stop(c);
-		c->end_later = true;
+	if (c != NULL && outer == c && shim_alive(c)) {
+		end_soon(c);
 		return 0;
 	}
 	c = shim_enter(mctx);
 	if (c == NULL)
 		return -1;
 	atomic_store(&c->state, CTX_ENDING);
+	end_now(c);
+	pthread_mutex_unlock(&c->lock);
+	within = outer;
+	return 0;
+}
+
+/* In a signal handler that has interrupted a call of this context, as programs of mOS end: what a handler may not do is done when that
+ * call is left. Where the call was asleep it had no lock, and callbacks can be waited for at once. */
+static void end_soon(struct shim_ctx *c)
+{
+	atomic_store(&c->state, CTX_ENDING);
+	if (waiting == c)
+		mon_stop(c);
+	atomic_store(&c->end_later, true);
+	eventfd_write(c->kick, 1); /* it may be about to sleep, and what it sleeps on be another thread */
+}
+
+/* Lock held, state CTX_ENDING. */
+static void end_now(struct shim_ctx *c)
+{
 	while (c->inside > 0) { /* waiters see the state and leave */
 		c->changed = true;
 		shim_publish(c);
 		pthread_cond_wait(&c->turn, &c->lock);
 	}
-	if (!mon_leaves(c)) {
-		pthread_mutex_unlock(&c->lock);
-		mon_stop(c);
-		pthread_mutex_lock(&c->lock);
-		shim_end(c);
-	}
+	if (mon_leaves(c))
+		return;
 	pthread_mutex_unlock(&c->lock);
-	return 0;
+	mon_stop(c);
+	pthread_mutex_lock(&c->lock);
+	shim_end(c);
 }
 
 void shim_end(struct shim_ctx *c)
@@ -192,10 +211,11 @@ struct shim_ctx *shim_enter(struct mtcp_context *m)
 	struct shim_ctx *c = (struct shim_ctx *)m;
 
 	if (c != NULL && shim_alive(c)) {
+		within = c; /* before there is a lock that a signal handler could wait for, and until there is none */
 		pthread_mutex_lock(&c->lock);
 		if (shim_alive(c))
 			return c;
-		pthread_mutex_unlock(&c->lock);
+		unlock(c);
 	}
 	(void)shim_ret(-EACCES);
 	return NULL;
@@ -207,8 +227,20 @@ ssize_t shim_leave(struct shim_ctx *c, ssize_t r)
 	shim_publish(c);
 	if (r == -ESHUTDOWN && c->down)
 		shim_text("%s", c->why);
-	pthread_mutex_unlock(&c->lock);
+	unlock(c);
 	return shim_ret(r);
+}
+
+/* The end of a call. */
+static void unlock(struct shim_ctx *c)
+{
+	pthread_mutex_unlock(&c->lock);
+	within = NULL;
+	if (atomic_load_explicit(&c->end_later, memory_order_relaxed) && atomic_exchange(&c->end_later, false)) {
+		pthread_mutex_lock(&c->lock);
+		end_now(c);
+		pthread_mutex_unlock(&c->lock);
+	}
 }
 
 bool shim_alive(const struct shim_ctx *c)

@@ -112,7 +112,7 @@ struct mon_base {
 struct mon_watch {
 	struct mon_base b;
 	uint16_t no; /* its name to stackd */
-	bool raw, six;
+	bool raw;
 	bool dead;              /* callback thread: closed; records are passed over until no lane can hold one */
 	uint64_t lanes_empty;   /* seen so since then */
 	int fd;                 /* for callbacks; outlives closing */
@@ -243,6 +243,7 @@ struct shim_mon {
 	pthread_t thread;
 	int kick, wake; /* eventfd; stackd's wake socket, -1: none */
 	_Atomic bool stop;   /* the thread shall end */
+	bool joined;         /* it has been waited for */
 	_Atomic bool lost;   /* stackd is gone */
 	_Atomic bool dirty;  /* something is on `changed` or `posts` */
 	_Atomic uint32_t lanes; /* open ones; 0: not open yet */

@@ -409,11 +409,12 @@ void mon_stop(struct shim_ctx *c)
 {
 	struct shim_mon *mon = c->mon;
 
-	if (mon == NULL)
+	if (mon == NULL || mon->joined)
 		return;
 	atomic_store(&mon->stop, true);
 	mon_kick(mon);
 	pthread_join(mon->thread, NULL);
+	mon->joined = true;
 }
 
 /* The thread has ended, or is the one that calls. */

@@ -228,7 +228,7 @@ struct shim_ctx {
 	bool kicked;
 	bool changed;     /* something became ready: tell the other waiters */
 	bool armed_always; /* mtcp_context_fd was called */
-	bool end_later; /* destroyed by a signal handler: whoever leaves last does it */
+	_Atomic bool end_later; /* destroyed by a signal handler: who leaves next does it */
 	unsigned followers, inside;
 	uint32_t sleep_no, quiet, spin_misses, spin_skipped;
 	uint32_t rpc_id;

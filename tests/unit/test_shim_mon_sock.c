@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -1099,6 +1100,18 @@ static void *signals(void *arg)
 	return NULL;
 }
 
+/* Of a context that a handler has destroyed, when the call that it interrupted has returned: a new one takes its place. */
+static void nothing_is_left(void)
+{
+	mctx_t old = m;
+
+	FAILS(mtcp_destroy_context(m), EACCES);
+	FAILS(mtcp_socket(m, AF_INET, MOS_SOCK_MONITOR_STREAM, 0), EACCES);
+	m = mtcp_create_context(0);
+	ck_assert_ptr_eq(m, old);
+	ck_assert_int_eq(mtcp_destroy_context(m), 0);
+}
+
 /* As mOS programs end: the handler of SIGINT destroys the context that main waits for. */
 START_TEST(destroying_in_a_signal_handler)
 {
@@ -1110,7 +1123,31 @@ START_TEST(destroying_in_a_signal_handler)
 	mtcp_app_join(m);
 	ck_assert_int_eq(errno, 0);
 	pthread_join(t, NULL);
-	FAILS(mtcp_destroy_context(m), EACCES);
+	nothing_is_left();
+	sm_stop(&s, NULL);
+}
+END_TEST
+
+static int *page;
+
+static void on_fault(int signum)
+{
+	on_signal(signum);
+	(void)mprotect(page, 4096, PROT_READ | PROT_WRITE);
+}
+
+/* The call holds the context's lock when the handler runs: it comes to its end, and then the context does. */
+START_TEST(destroying_in_the_middle_of_a_call)
+{
+	up();
+	page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(page, MAP_FAILED);
+	mtcp_register_signal(SIGSEGV, on_fault);
+	ck_assert_int_eq(mtcp_pipe(m, page), 0);
+	mtcp_register_signal(SIGSEGV, SIG_DFL);
+	ck_assert_int_gt(page[0], mon);
+	nothing_is_left();
+	munmap(page, 4096);
 	sm_stop(&s, NULL);
 }
 END_TEST
@@ -1255,6 +1292,7 @@ int main(void)
 	tcase_add_test(t, destroying_in_a_callback);
 	tcase_add_test(t, destroying_from_elsewhere);
 	tcase_add_test(t, destroying_in_a_signal_handler);
+	tcase_add_test(t, destroying_in_the_middle_of_a_call);
 	tcase_add_test(t, forking_in_a_callback);
 	tcase_add_test(t, at_the_same_time);
 	srunner_run_all(r, CK_ENV);
