@@ -120,33 +120,37 @@ static void on_end(mctx_t mctx, int sock, int side, event_t event)
 	free(f);
 }
 
-static bool server_parse(const char *word)
+/* ADDRESS:PORT */
+static bool end_parse(char *word, in_addr_t *addr, in_port_t *port)
 {
-	struct server *s = &servers[server_count];
-	char addr[16], mac[18];
-	unsigned port;
+	char *colon = strchr(word, ':');
 	struct in_addr in;
+	unsigned n;
 
-	if (server_count == SERVERS_MAX || sscanf(word, "%15[0-9.]:%u,%17s", addr, &port, mac) != 3 || port == 0 || port > 65535 ||
-	    inet_pton(AF_INET, addr, &in) != 1 || ether_aton_r(mac, &s->mac) == NULL)
+	if (colon == NULL || !number_is(colon + 1, 1, 65535, &n))
 		return false;
-	s->addr = in.s_addr;
-	s->port = htons((uint16_t)port);
-	snprintf(s->name, sizeof(s->name), "%s:%u", addr, port);
-	server_count++;
+	*colon = '\0';
+	if (inet_pton(AF_INET, word, &in) != 1)
+		return false;
+	*colon = ':';
+	*addr = in.s_addr;
+	*port = htons((uint16_t)n);
 	return true;
 }
 
-static bool virtual_parse(const char *word)
+/* ADDRESS:PORT,MAC */
+static bool server_parse(char *word)
 {
-	char addr[16];
-	unsigned port;
-	struct in_addr in;
+	struct server *s = &servers[server_count];
+	char *comma = strchr(word, ',');
 
-	if (sscanf(word, "%15[0-9.]:%u", addr, &port) != 2 || port == 0 || port > 65535 || inet_pton(AF_INET, addr, &in) != 1)
+	if (server_count == SERVERS_MAX || comma == NULL || ether_aton_r(comma + 1, &s->mac) == NULL)
 		return false;
-	virtual_addr = in.s_addr;
-	virtual_port = htons((uint16_t)port);
+	*comma = '\0';
+	if (!end_parse(word, &s->addr, &s->port))
+		return false;
+	snprintf(s->name, sizeof(s->name), "%s", word);
+	server_count++;
 	return true;
 }
 
@@ -156,8 +160,11 @@ int main(int argc, char **argv)
 	int o, sock;
 	bool good = true, seen;
 
-	while ((o = getopt(argc, argv, "v:b:")) != -1)
-		good = good && ((o == 'v' && virtual_parse(optarg)) || (o == 'b' && server_parse(optarg)));
+	while (good && (o = getopt(argc, argv, "v:b:")) != -1) {
+		good = (o == 'v' && end_parse(optarg, &virtual_addr, &virtual_port)) || (o == 'b' && server_parse(optarg));
+		if (!good && o != '?')
+			fprintf(stderr, "balancer: -%c does not take that\n", o);
+	}
 	if (!good || optind != argc || virtual_addr == 0 || server_count == 0) {
 		fprintf(stderr, "usage: balancer -v ADDRESS:PORT -b ADDRESS:PORT,MAC [-b ...]\n");
 		return 2;

@@ -165,7 +165,7 @@ static void drain(mctx_t mctx, int sock, int side, struct flow *f)
 			continue;
 		if (s->fd < 0)
 			s->fd = file_make(f, side);
-		if (s->fd < 0 || write(s->fd, buf, (size_t)n) != n) {
+		if ((s->fd < 0 || write(s->fd, buf, (size_t)n) != n) && !failed) { /* told once */
 			fprintf(stderr, "extract: %s: %s\n", folder, strerror(errno));
 			failed = 1;
 		}
@@ -425,6 +425,10 @@ int main(int argc, char **argv)
 	}
 	if (folder == NULL)
 		json = true;
+	else if (access(folder, W_OK | X_OK) != 0) {
+		fprintf(stderr, "extract: %s: %s\n", folder, strerror(errno));
+		return 1;
+	}
 	context = mtcp_create_context(0);
 	if (context == NULL) {
 		fprintf(stderr, "extract: no context: %s. %s\n", strerror(errno), mtcp_error_text());

@@ -8,8 +8,8 @@
  *
  *	ACCEPT|DROP|RESET  SOURCE[/BITS]  DESTINATION[/BITS]  [sport:PORT]  [dport:PORT]
  *
- * The file is read again when it changes; connections that were accepted stay.  They cost nothing more: the firewall lets
- * go of them.  IPv4.
+ * SOURCE and DESTINATION are addresses of IPv4 or IPv6, or "any", which is all of both.  The file is read again when it changes;
+ * connections that were accepted stay.  They cost nothing more: the firewall lets go of them.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
@@ -19,10 +19,16 @@
 
 enum action { ACCEPT, DROP, RESET, ACTIONS };
 
+struct net {
+	int family; /* AF_UNSPEC: any address */
+	unsigned bits;
+	uint8_t addr[16];
+};
+
 struct rule {
 	enum action action;
-	uint32_t src, src_mask, dst, dst_mask; /* host order */
-	uint16_t sport, dport;                 /* 0: any */
+	struct net src, dst;
+	unsigned sport, dport; /* 0: any */
 };
 
 static const char *const action_name[] = { "ACCEPT", "DROP", "RESET" };
@@ -35,28 +41,25 @@ static bool quiet;
 
 /* --- Rules ----------------------------------------------------------------------------------------------------------------- */
 
-static bool net_parse(char *word, uint32_t *addr, uint32_t *mask)
+static const char not_an_address[] = "an address is one of IPv4 or IPv6, with /BITS or without, or any";
+static const char not_a_port[] = "a port is sport:N or dport:N, N from 1 to 65535";
+
+static bool net_parse(char *word, struct net *n)
 {
 	char *slash = strchr(word, '/');
-	struct in_addr in;
-	int bits = 32;
+	unsigned most;
 
-	if (slash != NULL) {
-		*slash = '\0';
-		bits = atoi(slash + 1);
-	}
-	if (strcmp(word, "any") == 0) {
-		*addr = *mask = 0;
+	if (strcmp(word, "any") == 0)
 		return true;
-	}
-	if (inet_pton(AF_INET, word, &in) != 1 || bits < 0 || bits > 32)
-		return false;
-	*mask = bits == 0 ? 0 : ~0u << (32 - bits);
-	*addr = ntohl(in.s_addr) & *mask;
-	return true;
+	if (slash != NULL)
+		*slash = '\0';
+	n->family = strchr(word, ':') != NULL ? AF_INET6 : AF_INET;
+	n->bits = most = n->family == AF_INET6 ? 128 : 32;
+	return inet_pton(n->family, word, n->addr) == 1 && (slash == NULL || number_is(slash + 1, 0, most, &n->bits));
 }
 
-static bool rule_parse(char *line, struct rule *r)
+/* NULL, or what is wrong. */
+static const char *rule_parse(char *line, struct rule *r)
 {
 	char *save, *word = strtok_r(line, " \t\r\n", &save);
 	unsigned action = 0;
@@ -64,22 +67,22 @@ static bool rule_parse(char *line, struct rule *r)
 	memset(r, 0, sizeof(*r));
 	while (action < ACTIONS && strcasecmp(word, action_name[action]) != 0)
 		action++;
+	if (action == ACTIONS)
+		return "it begins with none of ACCEPT, DROP, RESET";
 	r->action = (enum action)action;
 	word = strtok_r(NULL, " \t\r\n", &save);
-	if (action == ACTIONS || word == NULL || !net_parse(word, &r->src, &r->src_mask))
-		return false;
+	if (word == NULL || !net_parse(word, &r->src))
+		return not_an_address;
 	word = strtok_r(NULL, " \t\r\n", &save);
-	if (word == NULL || !net_parse(word, &r->dst, &r->dst_mask))
-		return false;
+	if (word == NULL || !net_parse(word, &r->dst))
+		return not_an_address;
 	while ((word = strtok_r(NULL, " \t\r\n", &save)) != NULL) {
-		if (strncmp(word, "sport:", 6) == 0)
-			r->sport = (uint16_t)atoi(word + 6);
-		else if (strncmp(word, "dport:", 6) == 0)
-			r->dport = (uint16_t)atoi(word + 6);
-		else
-			return false;
+		if (strncmp(word, "sport:", 6) != 0 && strncmp(word, "dport:", 6) != 0)
+			return not_a_port;
+		if (!number_is(word + 6, 1, 65535, word[0] == 's' ? &r->sport : &r->dport))
+			return not_a_port;
 	}
-	return true;
+	return NULL;
 }
 
 /* A file with an error changes nothing. */
@@ -89,6 +92,7 @@ static bool rules_read(void)
 	struct rule *made = NULL;
 	unsigned n = 0, number = 0;
 	char line[512];
+	const char *wrong;
 	bool good = in != NULL;
 
 	if (in == NULL) {
@@ -99,16 +103,19 @@ static bool rules_read(void)
 		struct rule *more = realloc(made, (n + 1) * sizeof(*made));
 
 		number++;
+		wrong = strchr(line, '\n') == NULL && !feof(in) ? "the line is too long" : NULL;
 		line[strcspn(line, "#")] = '\0';
 		if (more != NULL)
 			made = more;
-		if (line[strspn(line, " \t\r\n")] == '\0')
+		if (wrong == NULL && line[strspn(line, " \t\r\n")] == '\0')
 			continue;
-		good = more != NULL && rule_parse(line, &made[n]);
+		if (wrong == NULL)
+			wrong = more != NULL ? rule_parse(line, &made[n]) : strerror(ENOMEM);
+		good = wrong == NULL;
 		n += good;
 		if (!good)
-			fprintf(stderr, "firewall: %s:%u: not a rule; write ACCEPT|DROP|RESET SRC[/BITS] DST[/BITS] [sport:N] "
-					"[dport:N]\n", file, number);
+			fprintf(stderr, "firewall: %s:%u: not a rule: %s; write ACCEPT|DROP|RESET SRC[/BITS] DST[/BITS] [sport:N] "
+					"[dport:N]\n", file, number, wrong);
 	}
 	fclose(in);
 	if (!good) {
@@ -124,16 +131,31 @@ static bool rules_read(void)
 	return true;
 }
 
+static bool net_has(const struct net *n, const struct sockaddr_storage *sa)
+{
+	const uint8_t *a = sa->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)sa)->sin6_addr.s6_addr
+						     : (const uint8_t *)&((const struct sockaddr_in *)sa)->sin_addr;
+	unsigned whole = n->bits / 8, rest = n->bits % 8;
+
+	if (n->family == AF_UNSPEC)
+		return true;
+	return n->family == sa->ss_family && memcmp(n->addr, a, whole) == 0 &&
+	       (rest == 0 || (n->addr[whole] ^ a[whole]) >> (8 - rest) == 0);
+}
+
+/* Both families have it in the same place. */
+static unsigned port_of(const struct sockaddr_storage *sa)
+{
+	return ntohs(((const struct sockaddr_in *)sa)->sin_port);
+}
+
 static enum action judge(const struct sockaddr_storage *client, const struct sockaddr_storage *server)
 {
-	const struct sockaddr_in *c = (const struct sockaddr_in *)client, *s = (const struct sockaddr_in *)server;
-	uint32_t src = ntohl(c->sin_addr.s_addr), dst = ntohl(s->sin_addr.s_addr);
-
-	for (unsigned i = 0; i < rule_count && client->ss_family == AF_INET; i++) {
+	for (unsigned i = 0; i < rule_count; i++) {
 		const struct rule *r = &rules[i];
 
-		if ((src & r->src_mask) == r->src && (dst & r->dst_mask) == r->dst &&
-		    (r->sport == 0 || r->sport == ntohs(c->sin_port)) && (r->dport == 0 || r->dport == ntohs(s->sin_port)))
+		if (net_has(&r->src, client) && net_has(&r->dst, server) && (r->sport == 0 || r->sport == port_of(client)) &&
+		    (r->dport == 0 || r->dport == port_of(server)))
 			return r->action;
 	}
 	return ACCEPT;

@@ -24,7 +24,7 @@ struct flow {
 
 static LIST_HEAD(, flow) flows = LIST_HEAD_INITIALIZER(flows);
 static unsigned living, ended, rows = 20;
-static int interval_s = 1;
+static unsigned interval_s = 1;
 static bool log_lines;
 
 static const char *const state_name[] = { "CLOSED", "LISTEN", "SYN_SENT", "SYN_RCVD", "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2",
@@ -138,7 +138,7 @@ static void on_timer(mctx_t mctx, int id, int side, event_t event)
 	if (list == NULL)
 		return;
 	LIST_FOREACH(f, &flows, all) {
-		f->rate = (f->bytes[0] + f->bytes[1] - f->last_bytes) / (unsigned)interval_s;
+		f->rate = (f->bytes[0] + f->bytes[1] - f->last_bytes) / interval_s;
 		f->last_bytes = f->bytes[0] + f->bytes[1];
 		list[n++] = f;
 	}
@@ -175,16 +175,16 @@ int main(int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "f:i:n:lh", longs, NULL)) != -1) {
 		if (o == 'f')
 			filter = optarg;
-		else if (o == 'i')
-			interval_s = atoi(optarg);
-		else if (o == 'n')
-			rows = (unsigned)atoi(optarg);
+		else if (o == 'i' && number_is(optarg, 1, 86400, &interval_s))
+			continue;
+		else if (o == 'n' && number_is(optarg, 1, 100000, &rows))
+			continue;
 		else if (o == 'l')
 			log_lines = true;
 		else
 			return usage(o == 'h' ? stdout : stderr);
 	}
-	if (optind != argc || interval_s < 1)
+	if (optind != argc)
 		return usage(stderr);
 	mctx = mtcp_create_context(0);
 	if (mctx == NULL)

@@ -4,12 +4,14 @@
  *
  *	match [-f FILTER] PATTERNS
  *
- * PATTERNS: one Perl-compatible regular expression a line, # begins a comment.  An alert is a line of JSON.
+ * PATTERNS: one Perl-compatible regular expression a line, # begins a comment.  An alert is a line of JSON; its time is
+ * mtcp_cb_get_ts(): microseconds, 32 bits of them.
  *
  * It also shows user-defined events: one filter under NEW_DATA scans each stream once, however many patterns there are, and
  * raises an event per pattern that was found; their callbacks run right after.
  */
 #define _GNU_SOURCE
+#include <getopt.h>
 #include <inttypes.h>
 #include <sys/time.h>
 
@@ -45,8 +47,10 @@ static struct flow *flow_of(mctx_t mctx, int sock)
 	if (f != NULL)
 		return f;
 	f = calloc(1, sizeof(*f));
-	if (f == NULL || hs_open_stream(database, 0, &f->stream[0]) != HS_SUCCESS ||
-	    hs_open_stream(database, 0, &f->stream[1]) != HS_SUCCESS) {
+	if (f == NULL)
+		return NULL;
+	if (hs_open_stream(database, 0, &f->stream[0]) != HS_SUCCESS || hs_open_stream(database, 0, &f->stream[1]) != HS_SUCCESS) {
+		hs_close_stream(f->stream[0], NULL, NULL, NULL); /* NULL is a stream that there is not */
 		free(f);
 		return NULL;
 	}
@@ -94,6 +98,10 @@ static void print_quoted(const char *s)
 {
 	putchar('"');
 	for (; *s != '\0'; s++) {
+		if ((unsigned char)*s < ' ') {
+			printf("\\u%04x", (unsigned)*s);
+			continue;
+		}
 		if (*s == '"' || *s == '\\')
 			putchar('\\');
 		putchar(*s);
@@ -142,14 +150,19 @@ static bool patterns_read(const char *file)
 		fprintf(stderr, "match: %s: %s\n", file, strerror(errno));
 		return false;
 	}
-	while (patterns < PATTERNS_MAX && (n = getline(&line, &size, in)) > 0) {
+	while (patterns <= PATTERNS_MAX && (n = getline(&line, &size, in)) > 0) {
 		line[strcspn(line, "\r\n")] = '\0';
-		if (line[0] != '\0' && line[0] != '#')
-			pattern[patterns++] = strdup(line);
+		if (line[0] == '\0' || line[0] == '#')
+			continue;
+		if (patterns < PATTERNS_MAX)
+			pattern[patterns] = strdup(line);
+		patterns++;
 	}
 	free(line);
 	fclose(in);
-	return true;
+	if (patterns == 0 || patterns > PATTERNS_MAX)
+		fprintf(stderr, "match: %s: %s\n", file, patterns == 0 ? "there is no pattern in it" : "more than 4096 patterns");
+	return patterns > 0 && patterns <= PATTERNS_MAX;
 }
 
 static bool patterns_compile(const char *file)
@@ -169,17 +182,19 @@ static bool patterns_compile(const char *file)
 
 int main(int argc, char **argv)
 {
-	char *filter = argc == 4 && strcmp(argv[1], "-f") == 0 ? argv[2] : NULL;
 	const char *file = argv[argc - 1];
+	char *filter = NULL;
 	event_t scanned;
 	mctx_t mctx;
-	int sock;
+	int o, sock;
 
-	if (argc != 2 && filter == NULL) {
+	while ((o = getopt(argc, argv, "f:")) == 'f')
+		filter = optarg;
+	if (o != -1 || optind != argc - 1) {
 		fprintf(stderr, "usage: match [-f FILTER] PATTERNS\n");
 		return 2;
 	}
-	if (!patterns_read(file) || patterns == 0 || !patterns_compile(file))
+	if (!patterns_read(file) || !patterns_compile(file))
 		return 1;
 	mctx = mtcp_create_context(0);
 	if (mctx == NULL)

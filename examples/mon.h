@@ -68,6 +68,20 @@ static inline int complain(const char *name, const char *what)
 	return 1;
 }
 
+/* A number of a range, and nothing else. */
+static inline bool number_is(const char *word, unsigned least, unsigned most, unsigned *n)
+{
+	unsigned long value;
+	char *end;
+
+	errno = 0;
+	value = strtoul(word, &end, 10);
+	if (word[0] < '0' || word[0] > '9' || *end != '\0' || errno != 0 || value < least || value > most)
+		return false;
+	*n = (unsigned)value;
+	return true;
+}
+
 /* What rc says about a call that only inline monitors may make.  Told once. */
 static inline void must_be_inline(const char *name, int rc)
 {

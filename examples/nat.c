@@ -8,6 +8,9 @@
  * the same engine.  -d: connections to the external ADDRESS and PORT go to an inside host instead; the client keeps its address,
  * and its port, too, where answers to that come back to the same engine.  IPv4.
  *
+ * A bridge is no router: what is sent to ADDRESS must find its way back through it, so ADDRESS is an address of the inside host's or
+ * router's, or one that it answers ARP for.
+ *
  * Translation is done where the packet has left its sender (HK_SND): the first packet, as it is left then, names the other
  * half of the flow, so that its answers are found, and they are translated back in the same place.
  */
@@ -41,7 +44,7 @@ struct forward {
 
 static uint32_t inside, inside_mask;
 static in_addr_t outside;
-static uint16_t pool_from = 20000, pool_to = 60000;
+static unsigned pool_from = 20000, pool_to = 60000;
 static unsigned char *taken; /* by port */
 static struct forward forwards[FORWARDS_MAX];
 static unsigned forward_count;
@@ -61,14 +64,14 @@ static bool same_engine(const struct flow *f, in_port_t port)
 /* A free port; on several engines one whose answers are steered back to ours.  0: none. */
 static in_port_t port_take(const struct flow *f)
 {
-	static __thread uint16_t next;
+	static __thread unsigned next;
 
 	if (next < pool_from)
 		next = pool_from;
-	for (unsigned n = 0; n <= (unsigned)(pool_to - pool_from); n++) {
-		uint16_t port = next;
+	for (unsigned n = 0; n <= pool_to - pool_from; n++) {
+		uint16_t port = (uint16_t)next;
 
-		next = next == pool_to ? pool_from : (uint16_t)(next + 1);
+		next = next == pool_to ? pool_from : next + 1;
 		if (same_engine(f, htons(port)) && !__atomic_test_and_set(&taken[port], __ATOMIC_ACQ_REL))
 			return htons(port);
 	}
@@ -158,28 +161,41 @@ static bool inside_parse(char *word)
 {
 	char *slash = strchr(word, '/');
 	struct in_addr in;
-	int bits;
+	unsigned bits;
 
 	if (slash == NULL)
 		return false;
 	*slash = '\0';
-	bits = atoi(slash + 1);
-	if (bits < 1 || bits > 32 || inet_pton(AF_INET, word, &in) != 1)
+	if (!number_is(slash + 1, 1, 32, &bits) || inet_pton(AF_INET, word, &in) != 1)
 		return false;
 	inside_mask = ~0u << (32 - bits);
 	inside = ntohl(in.s_addr) & inside_mask;
 	return true;
 }
 
-static bool forward_parse(const char *word)
+/* FROM-TO */
+static bool pool_parse(char *word)
+{
+	char *dash = strchr(word, '-');
+
+	if (dash == NULL)
+		return false;
+	*dash = '\0';
+	return number_is(word, 1, 65535, &pool_from) && number_is(dash + 1, pool_from, 65535, &pool_to);
+}
+
+/* PORT=ADDRESS:PORT */
+static bool forward_parse(char *word)
 {
 	struct forward *f = &forwards[forward_count];
+	char *equal = strchr(word, '='), *colon = strrchr(word, ':');
 	unsigned from, to;
-	char addr[16];
 	struct in_addr in;
 
-	if (forward_count == FORWARDS_MAX || sscanf(word, "%u=%15[0-9.]:%u", &from, addr, &to) != 3 || from > 65535 || to > 65535 ||
-	    inet_pton(AF_INET, addr, &in) != 1)
+	if (forward_count == FORWARDS_MAX || equal == NULL || colon == NULL || colon < equal)
+		return false;
+	*equal = *colon = '\0';
+	if (!number_is(word, 1, 65535, &from) || inet_pton(AF_INET, equal + 1, &in) != 1 || !number_is(colon + 1, 1, 65535, &to))
 		return false;
 	*f = (struct forward){ htons((uint16_t)from), in.s_addr, htons((uint16_t)to) };
 	forward_count++;
@@ -199,15 +215,12 @@ int main(int argc, char **argv)
 	bool seen;
 
 	while ((o = getopt(argc, argv, "i:e:p:d:")) != -1) {
-		struct in_addr in;
+		bool good = (o == 'i' && inside_parse(optarg)) || (o == 'e' && inet_pton(AF_INET, optarg, &outside) == 1) ||
+			    (o == 'p' && pool_parse(optarg)) || (o == 'd' && forward_parse(optarg));
 
-		if (o == 'i' && inside_parse(optarg))
-			continue;
-		if (o == 'e' && inet_pton(AF_INET, optarg, &in) == 1)
-			outside = in.s_addr;
-		else if (o == 'p' && sscanf(optarg, "%hu-%hu", &pool_from, &pool_to) == 2 && pool_from > 0 && pool_from <= pool_to)
-			continue;
-		else if (o != 'd' || !forward_parse(optarg))
+		if (!good && o != '?')
+			fprintf(stderr, "nat: -%c does not take that\n", o);
+		if (!good)
 			return usage();
 	}
 	taken = calloc(65536, 1);

@@ -8,6 +8,7 @@
  * looked at before the receiver's stream is written, so the old bytes are still there to be compared.
  */
 #define _GNU_SOURCE
+#include <getopt.h>
 #include <inttypes.h>
 
 #include "examples/mon.h"
@@ -74,11 +75,13 @@ static void on_end(mctx_t mctx, int sock, int side, event_t event)
 
 int main(int argc, char **argv)
 {
-	char *filter = argc == 3 && strcmp(argv[1], "-f") == 0 ? argv[2] : NULL;
+	char *filter = NULL;
 	mctx_t mctx;
-	int sock;
+	int o, sock;
 
-	if (argc != 1 && filter == NULL) {
+	while ((o = getopt(argc, argv, "f:")) == 'f')
+		filter = optarg;
+	if (o != -1 || optind != argc) {
 		fprintf(stderr, "usage: retrans [-f FILTER]\n");
 		return 2;
 	}
