@@ -12,7 +12,7 @@ libstackd_core_la_LIBADD = libshm.la $(DPDK_LIBS) $(URCU_LIBS) $(LIBCONFIG_LIBS)
 stackd_core_sources += \
 	stackd/attach.c stackd/bind.c stackd/client.c stackd/ctl.c stackd/ctl.h stackd/replay.c stackd/replay.h stackd/shown.c \
 	stackd/monitor.c stackd/monitor.h stackd/monitor_filter.c stackd/monitor_group.c stackd/monitor_order.c \
-	stackd/core.c stackd/core.h stackd/idle.c stackd/idle.h stackd/mail.c stackd/flows.c stackd/flows.h \
+	stackd/core.c stackd/core_in.c stackd/core_mail.c stackd/core_sleep.c stackd/core.h stackd/core_priv.h stackd/idle.c stackd/idle.h stackd/mail.c stackd/flows.c stackd/flows.h \
 	stackd/steer.c stackd/steer.h \
 	stackd/clock.h stackd/log.h stackd/stats.h stackd/tsan.h
 

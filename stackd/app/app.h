@@ -63,7 +63,7 @@ struct lane {
 	unsigned engine;
 	uint32_t app;          /* context id */
 	struct client *client; /* the control thread's own */
-	struct mail *letter;   /* core.c's: asked for the lane's end, and goes back as the answer */
+	struct mail *letter;   /* core_mail.c's: asked for the lane's end, and goes back as the answer */
 	enum lane_state state;
 
 	struct region down, up;

@@ -68,7 +68,7 @@ struct mon_lane {
 	unsigned engine;
 	uint32_t app;
 	struct client *client; /* the control thread's own */
-	struct mail *letter;   /* core.c's: the control thread's, to be told when it is bad */
+	struct mail *letter;   /* core_mail.c's: the control thread's, to be told when it is bad */
 	struct mon_group *group;
 	struct mon_policy_conf policy;
 	bool lossless;
@@ -133,7 +133,7 @@ enum mon_order_kind {
 
 struct mon_order {
 	enum mon_order_kind kind;
-	struct mail *letter; /* core.c's: the control thread's, which goes back with the answer */
+	struct mail *letter; /* core_mail.c's: the control thread's, which goes back with the answer */
 	struct mon_lane *lane;
 	uint16_t sock;
 	struct ctl_mon_sock conf;
