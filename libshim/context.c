@@ -234,12 +234,15 @@ ssize_t shim_leave(struct shim_ctx *c, ssize_t r)
 /* The end of a call. */
 static void unlock(struct shim_ctx *c)
 {
+	int err = errno;
+
 	pthread_mutex_unlock(&c->lock);
 	within = NULL;
 	if (atomic_load_explicit(&c->end_later, memory_order_relaxed) && atomic_exchange(&c->end_later, false)) {
 		pthread_mutex_lock(&c->lock);
 		end_now(c);
 		pthread_mutex_unlock(&c->lock);
+		errno = err; /* the call's own */
 	}
 }
 
