@@ -133,7 +133,7 @@ const struct conf_key conf_key[] = {
 	{ "tcp.mtu_probing", CONF_NUMBER, "1", 0, 2, "",
 	  "0: only routers tell a path's MTU; 1: also when large segments vanish (RFC 4821); 2: begin small and try larger ones",
 	  C(tcp.mtu_probing) },
-	{ "tcp.mtu_raise_s", CONF_NUMBER, "600", 20, 86400, "s", "a larger MTU is tried again after this time", C(tcp.mtu_raise_s) },
+	{ "tcp.mtu_raise_s", CONF_NUMBER, "600", 20, 86400, "s", "a larger MTU is tried again after this time; so long a destination's is remembered", C(tcp.mtu_raise_s) },
 	{ "tcp.max_mss", CONF_NUMBER, "0", 0, 8960, "bytes", "largest segment, both ways; 0: what the port's MTU allows",
 	  C(tcp.max_mss) },
 	{ "tcp.max_orphans", CONF_NUMBER, "16384", 0, 16777216, "connections",

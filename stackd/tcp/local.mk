@@ -2,7 +2,7 @@
 
 tcp_sources = stackd/chains.c stackd/chains.h stackd/wheel.c stackd/wheel.h \
 	stackd/tcp/ack.c stackd/tcp/calls.c stackd/tcp/cc.h stackd/tcp/cc_cubic.c stackd/tcp/cc_reno.c \
-	stackd/tcp/conn.c stackd/tcp/conn.h stackd/tcp/cookie.c stackd/tcp/ecn.c stackd/tcp/flight.c stackd/tcp/flight.h \
+	stackd/tcp/conn.c stackd/tcp/conn.h stackd/tcp/cookie.c stackd/tcp/dest.c stackd/tcp/dest.h stackd/tcp/ecn.c stackd/tcp/flight.c stackd/tcp/flight.h \
 	stackd/tcp/flow.c stackd/tcp/flow.h \
 	stackd/tcp/icmp.c stackd/tcp/in.c stackd/tcp/info.c stackd/tcp/listen.c stackd/tcp/listen.h stackd/tcp/open.c stackd/tcp/option.c \
 	stackd/tcp/out.c stackd/tcp/path.c stackd/tcp/port.c stackd/tcp/priv.h stackd/tcp/prr.c stackd/tcp/rack.c stackd/tcp/reasm.c stackd/tcp/reasm.h \

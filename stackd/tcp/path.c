@@ -14,6 +14,7 @@ enum {
 
 static const uint16_t steps[] = { 4352, 1492, 1280, 1024, 576, MTU_MIN };
 
+static void believe(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu);
 static void lower(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu, uint32_t wait_s);
 static uint16_t at_least(const struct tcp_conn *c, uint16_t mtu);
 static uint16_t plateau(uint16_t mtu);
@@ -23,7 +24,15 @@ static uint32_t clock_s(const struct tcp *tcp);
 
 void path_open(struct tcp *tcp, struct tcp_conn *c)
 {
+	const struct dest *known = dest_find(&tcp->dests, &tcp->secret, &c->peer, clock_s(tcp));
+
 	c->mtu_max = c->mtu;
+	if (known != NULL && known->mtu < c->mtu) {
+		COUNT(tcp->stats, TCP_MTU_KNOWN);
+		c->mtu = known->mtu;
+		c->mtu_raise_s = known->until_s;
+		conn_set_mss(c);
+	}
 	if (tcp->conf.mtu_probing != PATH_ALWAYS || c->mtu <= at_least(c, BASE_MTU))
 		return;
 	c->mtu = at_least(c, BASE_MTU);
@@ -43,7 +52,7 @@ void path_too_big(struct tcp *tcp, struct tcp_conn *c, uint32_t seq, uint16_t mt
 		return;
 	}
 	if (c->mtu_acked <= mtu) {
-		lower(tcp, c, mtu, tcp->conf.mtu_raise_s);
+		believe(tcp, c, mtu);
 		return;
 	}
 	COUNT(tcp->stats, TCP_ICMP_DEFERRED);
@@ -57,6 +66,7 @@ void path_too_big(struct tcp *tcp, struct tcp_conn *c, uint32_t seq, uint16_t mt
 void path_acked(struct tcp *tcp, struct tcp_conn *c, uint32_t longest)
 {
 	uint32_t size = longest + conn_overhead(c);
+	struct dest *known;
 
 	if (size > c->mtu_acked)
 		c->mtu_acked = (uint16_t)(size < c->mtu ? size : c->mtu);
@@ -71,6 +81,9 @@ void path_acked(struct tcp *tcp, struct tcp_conn *c, uint32_t longest)
 	c->mtu_probe = 0;
 	c->mtu_raise_s = clock_s(tcp); /* and on */
 	conn_set_mss(c);
+	known = dest_find(&tcp->dests, &tcp->secret, &c->peer, clock_s(tcp));
+	if (known != NULL && known->mtu < c->mtu)
+		known->mtu = c->mtu;
 }
 
 /* The retransmission timer has run out. */
@@ -80,7 +93,7 @@ void path_timeout(struct tcp *tcp, struct tcp_conn *c)
 	const struct flight *f = c->flight;
 
 	if (c->mtu_said != 0) {
-		lower(tcp, c, c->mtu_said, tcp->conf.mtu_raise_s);
+		believe(tcp, c, c->mtu_said);
 		return;
 	}
 	if (tcp->conf.mtu_probing == PATH_OFF || c->rexmits < BLACK_HOLE_TIMEOUTS || next >= c->mtu || f == NULL ||
@@ -131,6 +144,15 @@ bool path_cut(struct tcp *tcp, struct tcp_conn *c)
 	c->mtu_probe = 0;
 	c->mtu_raise_s = clock_s(tcp) + tcp->conf.mtu_raise_s;
 	return true;
+}
+
+/* What a router said.  The next connections to this destination begin with it (RFC 1191, 6.3; 10 minutes, as it recommends). */
+static void believe(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu)
+{
+	uint32_t now_s = clock_s(tcp);
+
+	lower(tcp, c, mtu, tcp->conf.mtu_raise_s);
+	dest_note(&tcp->dests, &tcp->secret, &c->peer, mtu, now_s, now_s + tcp->conf.mtu_raise_s);
 }
 
 static void lower(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu, uint32_t wait_s)

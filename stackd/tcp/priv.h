@@ -14,7 +14,7 @@
  *   flight.c  what is in flight; sack.c what is told of it selectively, both ways
  *   ecn.c     explicit congestion notification
  *   recover.c losses; rack.c finds them, prr.c paces their repair, undo.c takes it back
- *   path.c    the path's MTU; icmp.c errors from the path
+ *   path.c    the path's MTU; dest.c remembers it; icmp.c errors from the path
  */
 #ifndef STACKD_TCP_PRIV_H
 #define STACKD_TCP_PRIV_H
@@ -22,6 +22,7 @@
 #include <sys/queue.h>
 
 #include "stackd/tcp/conn.h"
+#include "stackd/tcp/dest.h"
 #include "stackd/tcp/flow.h"
 #include "stackd/tcp/secret.h"
 #include "stackd/tcp/seg.h"
@@ -57,6 +58,7 @@ struct tcp {
 	struct secret secret;
 	struct chains flows;
 	struct conn_pool pool;
+	struct dest_table dests;
 	struct wheel wheel;
 	struct conn_list marked; /* for tcp_settle() */
 	unsigned marks;          /* connections on it */

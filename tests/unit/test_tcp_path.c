@@ -301,8 +301,58 @@ START_TEST(test_clamp)
 }
 END_TEST
 
+static struct ipaddr number(uint32_t i)
+{
+	return (struct ipaddr){ .w = { 1, 0, 0, i } };
+}
+
+/* The table of destinations is of a fixed size: more of them push out those that would be forgotten first. */
+START_TEST(test_destinations_are_bounded)
+{
+	struct dest_table *d = calloc(1, sizeof(*d));
+	const uint8_t key[32] = { 1 };
+	unsigned known = 0, late = 0;
+	struct secret s;
+
+	secret_init(&s, key);
+	for (uint32_t i = 0; i < 50000; i++) {
+		const struct ipaddr to = number(i);
+
+		dest_note(d, &s, &to, 1300, 100, 101 + i);
+	}
+	for (uint32_t i = 0; i < 50000; i++) {
+		const struct ipaddr to = number(i);
+
+		known += dest_find(d, &s, &to, 100) != NULL;
+		late += i >= 49900 && dest_find(d, &s, &to, 100) != NULL;
+	}
+	ck_assert_uint_eq(known, DEST_SETS * DEST_WAYS);
+	ck_assert_uint_eq(late, 100);
+	free(d);
+}
+END_TEST
+
+/* One destination has one place, and the last word counts; what has had its time is free. */
+START_TEST(test_destinations_are_forgotten)
+{
+	struct dest_table *d = calloc(1, sizeof(*d));
+	const struct ipaddr to = number(9), other = number(10);
+	struct secret s;
+
+	secret_init(&s, (const uint8_t[32]){ 2 });
+	dest_note(d, &s, &to, 1400, UINT32_MAX - 10, 50); /* over the wrap of the clock */
+	dest_note(d, &s, &to, 1200, UINT32_MAX - 9, 51);
+	ck_assert_uint_eq(dest_find(d, &s, &to, 50)->mtu, 1200);
+	ck_assert_ptr_null(dest_find(d, &s, &to, 51));
+	ck_assert_ptr_null(dest_find(d, &s, &other, 50));
+	free(d);
+}
+END_TEST
+
 static void add(TCase *tc)
 {
+	tcase_add_test(tc, test_destinations_are_bounded);
+	tcase_add_test(tc, test_destinations_are_forgotten);
 	tcase_add_test(tc, test_black_hole);
 	tcase_add_test(tc, test_black_hole_goes_on);
 	tcase_add_test(tc, test_no_black_hole);
