@@ -7,8 +7,9 @@ stackd_core_sources += \
 
 stackd_core_sources += \
 	stackd/mon/arena.h stackd/mon/edit.h stackd/mon/flow.h stackd/mon/map.h stackd/mon/mon.h stackd/mon/priv.h \
-	stackd/mon/chain.c stackd/mon/edit.c stackd/mon/emit.c stackd/mon/filter.c stackd/mon/flow.c \
-	stackd/mon/frag.c stackd/mon/half.c stackd/mon/inject.c stackd/mon/lane.c stackd/mon/map.c stackd/mon/mon.c stackd/mon/order.c stackd/mon/out.c stackd/mon/seg.c
+	stackd/mon/aside.c stackd/mon/chain.c stackd/mon/edit.c stackd/mon/emit.c stackd/mon/filter.c stackd/mon/flow.c \
+	stackd/mon/follow.c stackd/mon/frag.c stackd/mon/half.c stackd/mon/inject.c stackd/mon/lane.c stackd/mon/life.c \
+	stackd/mon/map.c stackd/mon/mon.c stackd/mon/order.c stackd/mon/out.c stackd/mon/pass.c stackd/mon/seg.c stackd/mon/view.c
 
 check_PROGRAMS += tests/unit/test_mon_edit
 TESTS += tests/unit/test_mon_edit

@@ -7,11 +7,14 @@
  * they have been carried out.  Nothing here waits for a client; what a client writes is copied, checked, then used, and
  * lane->bad says why a client must go.
  *
- *   mon.c    frames in, what is forwarded, orders, ends      seg.c    a frame parsed, fragments joined
- *   flow.c   table of halves, eviction, timers               half.c   one end's TCP, as the packets show it
- *   emit.c   event records, masks, rings                     arena.c  what monitors read
- *   chain.c  holds, verdicts, deadlines, the breaker         edit.c   edit scripts, sequence translation
- *   filter.c BPF
+ *   mon.c    frames in, once a turn        seg.c    a frame parsed; frag.c: fragments joined
+ *   pass.c   a packet, stage by stage      half.c   one end's TCP, as the packets show it; aside.c: beyond its window
+ *   life.c   who watches a flow, its       flow.c   the table of flows
+ *            beginning and its end         view.c   a flow in an arena; arena*.c: what monitors read
+ *   emit.c   event records, masks, rings   chain.c  holds, verdicts, deadlines, the breaker
+ *   order.c  the control thread's orders   edit.c   edit scripts; map.c: sequence translation
+ *   out.c    what is forwarded             inject.c frames of a monitor's own
+ *   filter.c BPF                           follow.c how far monitors are behind
  */
 #ifndef STACKD_MON_MON_H
 #define STACKD_MON_MON_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What mon.c, emit.c and chain.c share.
+ * What the files of the monitor share.
  *
  * A packet on its way is a struct mon_pass.  It goes through stages; each has a round of events, for the inline chain first, then for
  * the passive monitors.  While an inline monitor decides, the pass lies on the heap, first in its queue, and later packets of
@@ -26,6 +26,7 @@ enum {
 	CLEAR = 8192,        /* flows looked at for an order, per turn */
 	SCRIPT_MAX = 65536 + 4096,
 	STATIONS = 256,      /* a power of two */
+	L2_MAX = 22,         /* link header with two VLAN tags */
 };
 
 /* A monitor socket in this engine. */
@@ -152,18 +153,44 @@ struct mon {
 
 /* --- mon.c --- */
 struct mon_room *mon_room_of(struct mon *m, const struct mon_lane *l);
-/* Run a pass on, as far as it goes.  False: it waits for a verdict (and has been copied, if it was not held already). */
-bool mon_run(struct mon *m, struct mon_pass *ps, struct mon_held *held);
-void mon_pass_free(struct mon_pass *ps);
-/* The flow a client names, if it watches it. */
-struct mon_flow *mon_flow_named(struct mon *m, struct mon_lane *l, uint32_t rec, uint32_t gen);
-void mon_flow_over(struct mon *m, struct mon_flow *f); /* into `closing` */
-void mon_flow_end(struct mon *m, struct mon_flow *f);  /* CONN_END, and it is gone */
-void mon_publish(struct mon_flow *f);
-void mon_view_free(struct mon *m, struct mon_flow *f, struct mon_view *v);
-void mon_lane_mark(const struct mon *m, struct mon_lane *l); /* it has taken everything */
 /* On with a parsed TCP packet: to its flow, or to those who look at orphans. */
 void mon_pass_tcp(struct mon *m, struct mon_pass *ps);
+
+/* --- pass.c --- */
+/* Run a pass on, as far as it goes.  False: it waits for a verdict (and has been copied, if it was not held already). */
+bool mon_run(struct mon *m, struct mon_pass *ps, struct mon_held *held);
+/* All that there is to say has been said: its packet is sent on or freed. */
+void mon_pass_out(struct mon *m, struct mon_pass *ps);
+void mon_pass_free(struct mon_pass *ps);
+
+/* --- life.c --- */
+/* Sockets that look at a flow beginning with this packet, at packets as such, at packets of no flow. */
+uint64_t mon_slots_stream(struct mon *m, const struct pkt *p, const struct mon_seg *s);
+uint64_t mon_slots_raw(struct mon *m, const struct mon_pass *ps);
+uint64_t mon_slots_orphan(struct mon *m, const struct mon_pass *ps);
+/* A flow for its first packet: the sender's half, or NULL: nobody watches it. */
+struct mon_half *mon_flow_begin(struct mon *m, struct mon_pass *ps);
+/* The packet begins another connection between the same ends: what waited behind it goes there, too. */
+void mon_flow_renew(struct mon *m, struct mon_pass *ps);
+void mon_flow_over(struct mon *m, struct mon_flow *f);   /* into `closing` */
+void mon_flow_end(struct mon *m, struct mon_flow *f);    /* CONN_END, and it is gone */
+void mon_flow_remove(struct mon *m, struct mon_flow *f); /* without a word */
+
+/* --- view.c --- */
+void mon_publish(struct mon_flow *f);
+void mon_view_add(struct mon *m, struct mon_flow *f, unsigned slot);
+void mon_view_free(struct mon *m, struct mon_flow *f, struct mon_view *v);
+/* The flow a client names, if it watches it. */
+struct mon_flow *mon_flow_named(struct mon *m, struct mon_lane *l, uint32_t rec, uint32_t gen);
+
+/* --- aside.c --- */
+void mon_aside_put(struct mon_pass *ps, struct mon_half *rcv);
+/* What h acknowledges it has taken. */
+void mon_aside_take(struct mon *m, struct mon_half *h, struct mon_did *out);
+void mon_aside_free(struct mon_half *h);
+
+/* --- follow.c --- */
+void mon_lane_mark(const struct mon *m, struct mon_lane *l); /* it has taken everything */
 
 /* --- emit.c --- */
 /* Would this slot be told of the round, and by which events? */

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The life of a flow: who watches it, how it begins, how another takes its place, how it ends.
+ */
+#include <string.h>
+
+#include "stackd/mon/priv.h"
+#include "stackd/tcp/seg.h"
+
+enum { EVICT_TRIES = 8, ETH_HDR = 14, FILTER_SEES = 256 };
+
+/* --- Who watches ------------------------------------------------------------------------------------------------------- */
+
+/* Both directions of a tuple give the same. */
+static uint32_t share_hash(const struct mon *m, const struct mon_seg *s)
+{
+	uint64_t x = m->conf.seed ^ s->sport * 0x9e3779b97f4a7c15ull ^ s->dport * 0x9e3779b97f4a7c15ull;
+
+	for (unsigned i = 0; i < 4; i++)
+		x = (x ^ (s->src.w[i] + (uint64_t)s->dst.w[i])) * 0xff51afd7ed558ccdull;
+	return (uint32_t)(x >> 32);
+}
+
+static bool slot_shares(const struct mon_slot *s, uint32_t hash)
+{
+	return s->share_count != 0 && hash % s->share_count == s->share_index;
+}
+
+/* Filters of stream sockets have no word for VLAN tags: they see the frame without. */
+static bool stream_match(const struct mon_filter *f, const struct pkt *p, const struct mon_seg *s)
+{
+	uint32_t tags = s->l3_off > ETH_HDR && s->l3_off <= L2_MAX ? s->l3_off - ETH_HDR : 0;
+	uint32_t len = p->len - tags < FILTER_SEES ? p->len - tags : FILTER_SEES;
+	uint8_t bare[FILTER_SEES];
+
+	if (f == NULL || tags == 0)
+		return mon_filter_match(f, p);
+	memcpy(bare, p->data, 12);
+	memcpy(bare + 12, p->data + 12 + tags, len - 12);
+	return mon_filter_match_bytes(f, bare, len);
+}
+
+uint64_t mon_slots_stream(struct mon *m, const struct pkt *p, const struct mon_seg *s)
+{
+	uint32_t hash = share_hash(m, s);
+	uint64_t found = 0;
+
+	for (unsigned i = 0; i < m->chained; i++) {
+		const struct mon_slot *k = &m->slot[m->chain[i]];
+
+		if (k->kind == MON_STREAM && slot_shares(k, hash) && mon_filter_match(k->lane->group->scope, p) &&
+		    stream_match(k->filter[MON_FILTER_SYN], p, s))
+			found |= (uint64_t)1 << m->chain[i];
+	}
+	return found;
+}
+
+uint64_t mon_slots_raw(struct mon *m, const struct mon_pass *ps)
+{
+	uint64_t found = 0;
+
+	for (unsigned i = 0; i < m->chained; i++) {
+		const struct mon_slot *k = &m->slot[m->chain[i]];
+
+		if (k->kind == MON_RAW && slot_shares(k, share_hash(m, &ps->seg)) &&
+		    mon_filter_match(k->lane->group->scope, ps->pkt) &&
+		    mon_filter_match(k->filter[MON_FILTER_RAW], ps->pkt))
+			found |= (uint64_t)1 << m->chain[i];
+	}
+	return found;
+}
+
+uint64_t mon_slots_orphan(struct mon *m, const struct mon_pass *ps)
+{
+	uint64_t found = 0;
+
+	for (unsigned i = 0; i < m->chained; i++) {
+		const struct mon_slot *k = &m->slot[m->chain[i]];
+
+		if (k->kind == MON_STREAM && (k->mask[MON_HK_NULL] & MON_ORPHAN) != 0 &&
+		    slot_shares(k, share_hash(m, &ps->seg)) && mon_filter_match(k->lane->group->scope, ps->pkt) &&
+		    stream_match(k->filter[MON_FILTER_ORPHAN], ps->pkt, &ps->seg))
+			found |= (uint64_t)1 << m->chain[i];
+	}
+	return found;
+}
+
+/* --- The end --------------------------------------------------------------------------------------------------------- */
+
+void mon_flow_remove(struct mon *m, struct mon_flow *f)
+{
+	while (f->views != NULL)
+		mon_view_free(m, f, f->views);
+	mon_over_free(f, UINT64_MAX);
+	mon_edit_free(f);
+	mon_aside_free(&f->half[0]);
+	mon_aside_free(&f->half[1]);
+	if (f->dirty)
+		TAILQ_REMOVE(&m->news, f, news);
+	if (f->ending) { /* the table expects it in its own list */
+		TAILQ_REMOVE(&m->closing, f, age);
+		m->closings--;
+		TAILQ_INSERT_HEAD(&m->table.age, f, age);
+	}
+	mon_flow_free(&m->table, f);
+	COUNT(m->stats, MON_ENDED);
+}
+
+void mon_flow_end(struct mon *m, struct mon_flow *f)
+{
+	unsigned changed;
+
+	if (f->dirty)
+		mon_emit_news(m, f);
+	changed = mon_half_end(f);
+	mon_publish(f);
+	mon_emit_end(m, f, changed);
+	mon_flow_remove(m, f);
+}
+
+void mon_flow_over(struct mon *m, struct mon_flow *f)
+{
+	if (f->ending)
+		return;
+	f->ending = true;
+	TAILQ_REMOVE(&m->table.age, f, age);
+	TAILQ_INSERT_TAIL(&m->closing, f, age);
+	m->closings++;
+}
+
+/* --- The beginning ------------------------------------------------------------------------------------------------ */
+
+static bool evict_from(struct mon *m, struct mon_flows *list)
+{
+	struct mon_flow *f = TAILQ_FIRST(list);
+
+	for (unsigned n = 0; f != NULL && n < EVICT_TRIES; n++, f = TAILQ_NEXT(f, age)) {
+		if (f->queue.first != NULL)
+			continue;
+		mon_flow_end(m, f);
+		COUNT(m->stats, MON_EVICTED);
+		return true;
+	}
+	return false;
+}
+
+static struct mon_flow *flow_new(struct mon *m)
+{
+	struct mon_flow *f = mon_flow_new(&m->table);
+
+	if (f == NULL && (evict_from(m, &m->closing) || evict_from(m, &m->table.age)))
+		f = mon_flow_new(&m->table);
+	if (f == NULL)
+		COUNT(m->stats, MON_NO_FLOW);
+	return f;
+}
+
+static bool may_begin(const struct mon *m, const struct mon_seg *s)
+{
+	bool syn = (s->flags & (SEG_SYN | SEG_ACK | SEG_RST)) == SEG_SYN;
+
+	return syn || (m->conf.pickup && (s->flags & SEG_RST) == 0);
+}
+
+struct mon_half *mon_flow_begin(struct mon *m, struct mon_pass *ps)
+{
+	struct mon_seg *s = &ps->seg;
+	uint64_t slots = may_begin(m, s) ? mon_slots_stream(m, ps->pkt, s) : 0;
+	bool syn = (s->flags & (SEG_SYN | SEG_ACK)) == SEG_SYN;
+	struct mon_flow *f = slots != 0 ? flow_new(m) : NULL;
+	unsigned side = MON_CLI;
+
+	if (f == NULL)
+		return NULL;
+	f->born_us = f->last_us = ps->ts_us;
+	f->ip_version = s->version;
+	f->queue.tail = &f->queue.first;
+	if (!syn) {
+		f->midstream = true;
+		side = mon_half_pickup(f, s);
+		COUNT(m->stats, MON_PICKUPS);
+	}
+	if (mon_half_attach(&m->table, &f->half[side], s, true, m->conf.seed) != 0) {
+		mon_flow_free(&m->table, f);
+		return NULL;
+	}
+	for (unsigned i = 0; i < m->chained; i++) {
+		if ((slots >> m->chain[i] & 1) != 0)
+			mon_view_add(m, f, m->chain[i]);
+	}
+	COUNT(m->stats, MON_FLOWS);
+	ps->first = true;
+	return &f->half[side];
+}
+
+static bool seg_from(const struct mon_half *h, const struct mon_seg *s)
+{
+	return h->own_port == s->sport && memcmp(&h->own, &s->src, sizeof(s->src)) == 0;
+}
+
+static void queue_move(struct mon_queue *to, const struct mon_queue *from, const struct mon_pass *running)
+{
+	*to->tail = from->first;
+	to->fresh = from->fresh;
+	for (struct mon_held *h = from->first; h != NULL; h = h->next) {
+		h->queue = to;
+		to->tail = &h->next;
+		if (&h->pass == running)
+			continue;
+		h->pass.flow = running->flow;
+		h->pass.snd = &running->flow->half[seg_from(&running->flow->half[0], &h->pass.seg) ? 0 : 1];
+	}
+}
+
+/* Nobody watches the new connection: what waited behind its first packet goes behind it, too. */
+static void queue_forward(struct mon *m, const struct mon_queue *from, const struct mon_pass *running)
+{
+	m->last.first = NULL;
+	m->last.tail = &m->last.first;
+	*m->last.tail = from->first;
+	m->last.fresh = from->fresh;
+	for (struct mon_held *h = from->first; h != NULL; h = h->next) {
+		h->queue = &m->last;
+		m->last.tail = &h->next;
+		if (&h->pass == running)
+			continue;
+		h->pass.flow = NULL;
+		h->pass.snd = NULL;
+		h->pass.stage = STAGE_OUT;
+	}
+}
+
+void mon_flow_renew(struct mon *m, struct mon_pass *ps)
+{
+	struct mon_flow *old = ps->flow;
+	struct mon_queue queue = old->queue;
+
+	old->queue.first = NULL;
+	mon_flow_end(m, old);
+	ps->flow = NULL;
+	ps->snd = mon_flow_begin(m, ps);
+	if (ps->snd == NULL)
+		ps->stage = STAGE_OUT;
+	else
+		ps->flow = ps->snd->flow;
+	if (ps->flow == NULL)
+		queue_forward(m, &queue, ps);
+	else
+		queue_move(&ps->flow->queue, &queue, ps);
+}
