@@ -124,7 +124,7 @@ const struct conf_key conf_key[] = {
 	  "half-open connections of one listener before SYN cookies are sent", C(tcp.syn_queue) },
 	{ "tcp.syn_cookies", CONF_BOOL, "true", 0, 0, "", "answer with SYN cookies then, instead of dropping (RFC 4987)",
 	  C(tcp.syn_cookies) },
-	{ "tcp.syn_retries", CONF_NUMBER, "6", 0, 32, "", "a SYN is repeated this often", C(tcp.syn_retries) },
+	{ "tcp.syn_retries", CONF_NUMBER, "7", 0, 32, "", "a SYN is repeated this often", C(tcp.syn_retries) },
 	{ "tcp.syn_ack_retries", CONF_NUMBER, "5", 0, 32, "", "a SYN-ACK is repeated this often", C(tcp.syn_ack_retries) },
 	{ "tcp.data_retries", CONF_NUMBER, "15", 1, 64, "", "data is repeated this often before the connection is given up",
 	  C(tcp.data_retries) },

@@ -194,8 +194,8 @@ static enum verdict check_seq(struct tcp *tcp, struct tcp_conn *c, struct seg_in
 
 	if (end == s->seq) /* seq == right edge: what a peer sends that has filled our window; but no RST (RFC 5961, 3.2) */
 		good = seq_ge(s->seq, c->rcv_nxt) && s->seq - c->rcv_nxt < wnd + (!rst || wnd == 0);
-	else if (wnd == 0)
-		good = s->seq == c->rcv_nxt; /* "special allowance ... valid ACKs, URGs, and RSTs" */
+	else if (wnd == 0) /* "special allowance ... valid ACKs, URGs, and RSTs" */
+		good = s->seq == c->rcv_nxt && (s->flags & (SEG_ACK | SEG_RST)) != 0;
 	else
 		good = seq_gt(end, c->rcv_nxt) && seq_lt(s->seq, c->rcv_adv);
 	if (!good) {

@@ -25,6 +25,7 @@ static bool call_peer(struct run *r, struct end *e, struct cursor *c, int64_t *g
 static bool call_buffers(struct run *r, struct end *e, struct cursor *c, int64_t *got);
 static bool call_route(struct run *r, struct end *e, struct cursor *c, int64_t *got);
 static bool result(struct run *r, struct cursor *c, int64_t got);
+static int bind_again(struct run *r);
 static bool take_result(struct cursor *c, int64_t *v);
 
 static const struct {
@@ -42,6 +43,8 @@ static const struct {
 	{ "abort", call_abort },
 	{ "setsockopt", call_setsockopt },
 	{ "so_error", call_so_error },
+	{ "tcp_info", look_tcp_info },
+	{ "epoll", look_epoll },
 	{ "icmp", call_icmp },
 	{ "peer", call_peer },
 	{ "buffers", call_buffers },
@@ -164,11 +167,27 @@ static bool call_listen(struct run *r, struct end *e, struct cursor *c, int64_t 
 	int64_t backlog = 10;
 
 	(void)e;
-	(void)got;
 	if (word(c, "backlog") && !take_number(c, &backlog))
 		return false;
-	host_listen(&r->h, SERVER_PORT, (uint32_t)backlog);
+	if (r->h.listener == NULL)
+		host_listen(&r->h, SERVER_PORT, (uint32_t)backlog);
+	else
+		*got = -bind_again(r);
 	return true;
+}
+
+/* Another program wants the port, too: what it is told. */
+static int bind_again(struct run *r)
+{
+	struct listen_who who = { .app = 2, .cookie = 8, .pid = 2, .uid = 2, .owner = r->h.owners };
+	struct ipaddr any = { .w = { 0 } };
+	struct listener *l = listen_bind(r->h.listeners, &who, &any, SERVER_PORT, false, 0, 0);
+
+	if (l == NULL)
+		return errno;
+	listen_remove(r->h.listeners, l);
+	listen_free(l);
+	return 0;
 }
 
 static bool call_unlisten(struct run *r, struct end *e, struct cursor *c, int64_t *got)
@@ -185,19 +204,19 @@ static bool call_unlisten(struct run *r, struct end *e, struct cursor *c, int64_
 	return true;
 }
 
-/* "connect", "connect from 5000": our port then; progress is told by so_error and state. */
+/* "connect", "connect from 5000": our port then; "connect again": the same ports once more; progress is told by so_error and state. */
 static bool call_connect(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 {
-	struct tcp_open o = { .dst = run_addr(r, 2), .dport = SERVER_PORT };
-	struct prog *p = calloc(1, sizeof(*p));
-	int64_t from = 0;
+	bool again = word(c, "again");
+	struct tcp_open o = { .dst = run_addr(r, 2), .dport = again ? e->peer_port : SERVER_PORT };
+	struct prog *p;
+	int64_t from = again ? e->port : 0;
 
+	if (word(c, "from") && !take_number(c, &from))
+		return false;
+	p = calloc(1, sizeof(*p));
 	bytes_init(&p->tx);
 	o.user = p;
-	if (word(c, "from") && !take_number(c, &from)) {
-		free(p);
-		return false;
-	}
 	o.sport = (uint16_t)from;
 	*got = tcp_open(r->h.tcp, &r->h.owner, &o, r->h.now_us, &p->conn);
 	if (*got < 0) {
@@ -206,7 +225,7 @@ static bool call_connect(struct run *r, struct end *e, struct cursor *c, int64_t
 	}
 	e->prog = p;
 	e->port = p->conn->lport;
-	e->peer_port = SERVER_PORT;
+	e->peer_port = o.dport;
 	e->syn_seen = false;
 	return true;
 }

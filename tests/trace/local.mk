@@ -19,6 +19,6 @@ EXTRA_DIST += tests/trace/README tests/trace/include tests/trace/handshake tests
 check_PROGRAMS += tests/trace/matrix
 TESTS += tests/trace/matrix
 EXTRA_DIST += tests/trace/matrix.txt
-tests_trace_matrix_SOURCES = tests/trace/matrix.c $(trace_harness)
+tests_trace_matrix_SOURCES = tests/trace/matrix.h tests/trace/matrix.c tests/trace/cell.c $(trace_harness)
 tests_trace_matrix_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(URCU_CFLAGS)
 tests_trace_matrix_LDADD = libtcptrace.la

@@ -4,8 +4,10 @@
  */
 #include "tests/trace/trace.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 bool look_conns(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 {
@@ -105,6 +107,46 @@ bool look_info(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 		*got = (int64_t)(conn->tx_end - conn->tx_acked);
 	else
 		return false;
+	return true;
+}
+
+/* The state, by Linux's number. */
+bool look_tcp_info(struct run *r, struct end *e, struct cursor *c, int64_t *got)
+{
+	struct sock_info i;
+
+	(void)c;
+	*got = -EBADF;
+	if (e->prog == NULL)
+		return true;
+	tcp_info(r->h.tcp, e->prog->conn, &i);
+	*got = i.state;
+	return true;
+}
+
+/* What epoll_wait would tell. */
+bool look_epoll(struct run *r, struct end *e, struct cursor *c, int64_t *got)
+{
+	struct prog *p = e->prog;
+	uint32_t flags = p != NULL ? p->conn->flags : 0;
+	bool closed, shut_wr = (flags & CONN_FIN_QUEUED) != 0, end;
+	struct tcp_view v;
+
+	(void)c;
+	*got = -EBADF;
+	if (p == NULL)
+		return true;
+	tcp_view(r->h.tcp, p->conn, &v);
+	closed = v.closed || v.state == TCP_CLOSED;
+	end = v.fin || closed || (flags & CONN_RX_SHUT) != 0;
+	*got = 0;
+	if (!v.connected && v.state != TCP_CLOSED)
+		return true;
+	*got |= v.rx_end > p->rx_pos || end ? EPOLLIN : 0;
+	*got |= closed || shut_wr || p->tx_end - v.tx_acked < v.tx_limit ? EPOLLOUT : 0;
+	*got |= end ? EPOLLRDHUP : 0;
+	*got |= closed || (end && shut_wr) ? EPOLLHUP : 0;
+	*got |= p->err != 0 ? EPOLLERR : 0;
 	return true;
 }
 

@@ -9,7 +9,7 @@
  *   calls.c    what the program does, and what happens around it
  *   look.c     what can be seen; the options of the engine
  *   traces.c   the test program: every script below tests/trace
- *   matrix.c   the test program: every state with every event
+ *   matrix.c   the test program: every state with every event, from the table matrix.txt; cell.c: one of them
  */
 #ifndef TESTS_TRACE_TRACE_H
 #define TESTS_TRACE_TRACE_H
@@ -130,6 +130,8 @@ bool look_conns(struct run *r, struct end *e, struct cursor *c, int64_t *got);
 bool look_count(struct run *r, struct end *e, struct cursor *c, int64_t *got);
 bool look_state(struct run *r, struct end *e, struct cursor *c, int64_t *got);
 bool look_info(struct run *r, struct end *e, struct cursor *c, int64_t *got);
+bool look_tcp_info(struct run *r, struct end *e, struct cursor *c, int64_t *got);
+bool look_epoll(struct run *r, struct end *e, struct cursor *c, int64_t *got);
 bool option_set(struct run *r, struct cursor *c); /* "option NAME VALUE": of struct tcp_conf */
 
 #endif
