@@ -63,8 +63,10 @@ static bool parse_one(uint8_t kind, const uint8_t *body, unsigned len, struct se
 	case OPT_MSS:
 		if (len != 2)
 			return false;
-		o->mss = get16(body);
-		o->has |= SEG_HAS_MSS;
+		if (get16(body) != 0) { /* none says nothing: as other hosts have it */
+			o->mss = get16(body);
+			o->has |= SEG_HAS_MSS;
+		}
 		return true;
 	case OPT_WS:
 		if (len != 1)
