@@ -147,7 +147,7 @@ static enum stats_counter header_check(struct net *net, struct pkt *p)
 		return CNT_ETH_SHORT;
 	ihl = (ip[0] & 15u) * 4;
 	total = get16(ip + 2);
-	if (ip[0] >> 4 != 4 || ihl < IP4_HDR || total < ihl || ip[8] == 0)
+	if (ip[0] >> 4 != 4 || ihl < IP4_HDR || total < ihl)
 		return CNT_IP_BAD;
 	if (total > room)
 		return net_too_long(net, p, total, ip[9], CNT_IP_BAD);
