@@ -42,9 +42,12 @@ static const struct int_opt {
 	{ IPPROTO_TCP, TCP_DEFER_ACCEPT, OPT_DEFER_ACCEPT, INT32_MIN, INT32_MAX, 0 },
 	{ IPPROTO_TCP, TCP_WINDOW_CLAMP, OPT_WINDOW_CLAMP, 0, INT32_MAX, 0 },
 	{ IPPROTO_TCP, TCP_USER_TIMEOUT, OPT_USER_TIMEOUT, 0, INT32_MAX, 0 },
+	{ IPPROTO_TCP, TCP_NOTSENT_LOWAT, OPT_NOTSENT_LOWAT, INT32_MIN, INT32_MAX, 0 },
 	{ IPPROTO_TCP, TCP_QUICKACK, OPT_QUICKACK, 0, 1, 0 },
 	{ IPPROTO_IP, IP_TOS, OPT_TOS, 0, 255, 0 },
 	{ IPPROTO_IP, IP_TTL, OPT_TTL, 1, 255, 64 },
+	{ IPPROTO_IP, IP_MTU_DISCOVER, OPT_MTU_DISCOVER, IP_PMTUDISC_DONT, IP_PMTUDISC_OMIT, IP_PMTUDISC_WANT },
+	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, OPT_MTU_DISCOVER, IPV6_PMTUDISC_DONT, IPV6_PMTUDISC_OMIT, IPV6_PMTUDISC_WANT },
 	{ IPPROTO_IPV6, IPV6_TCLASS, OPT_TOS, 0, 255, 0 },
 	{ IPPROTO_IPV6, IPV6_UNICAST_HOPS, OPT_TTL, 1, 255, 64 },
 };
@@ -54,6 +57,7 @@ static const char *const cc_names[CC_MAX] = { [CC_CUBIC] = "cubic", [CC_RENO] = 
 static int do_get(struct shim_ctx *c, int fd, int level, int name, void *val, socklen_t *len);
 static int get_congestion(const struct shim_stream *st, void *val, socklen_t *len);
 static int get_linger(const struct shim_stream *st, void *val, socklen_t *len);
+static int get_mtu(struct shim_ctx *c, int fd, const struct shim_stream *st, void *val, socklen_t *len);
 static int get_plain(struct shim_ctx *c, struct shim_stream *st, int level, int name, int *v);
 static int do_set(struct shim_ctx *c, int fd, int level, int name, const void *val, socklen_t len);
 static int set_congestion(struct shim_ctx *c, struct shim_stream *st, const char *name, socklen_t len);
@@ -126,6 +130,8 @@ static int do_get(struct shim_ctx *c, int fd, int level, int name, void *val, so
 		return get_linger(st, val, len);
 	if (level == IPPROTO_TCP && name == TCP_INFO)
 		return info_get(c, fd, val, len);
+	if ((level == IPPROTO_IP && name == IP_MTU) || (level == IPPROTO_IPV6 && name == IPV6_MTU))
+		return get_mtu(c, fd, st, val, len);
 	if (o != NULL)
 		v = (int)opts_value(c, st, o->opt);
 	else
@@ -182,6 +188,20 @@ static int get_linger(const struct shim_stream *st, void *val, socklen_t *len)
 	struct linger l = { .l_onoff = s >= 0, .l_linger = s >= 0 ? s : 0 };
 
 	return give(val, len, &l, sizeof(l));
+}
+
+/* ip(7): of the path, while it is connected. */
+static int get_mtu(struct shim_ctx *c, int fd, const struct shim_stream *st, void *val, socklen_t *len)
+{
+	struct sock_info i = { 0 };
+	socklen_t size = sizeof(i);
+	int err, v;
+
+	if (st->s.state != ST_OPEN)
+		return -ENOTCONN;
+	err = info_get(c, fd, &i, &size);
+	v = (int)i.pmtu;
+	return err != 0 ? err : v == 0 ? -ENOTCONN : give(val, len, &v, sizeof(v));
 }
 
 uint32_t opts_value(const struct shim_ctx *c, const struct shim_stream *st, enum sock_opt o)

@@ -142,6 +142,7 @@ struct shim_stream {
 			uint64_t tx_end, tx_told, tx_acked;
 			uint32_t rx_no, rx_id; /* the chunk at (or just before) rx_done: number and id, BYTES_NONE: unknown */
 			uint32_t tx_limit;
+			uint32_t tx_sent;         /* what the engine has sent, as it said last: modulo 2^32 */
 			uint32_t accept_cookie; /* of the listener it came to */
 			struct bytes tx;
 		};

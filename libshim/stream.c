@@ -23,6 +23,16 @@ static bool step_to(struct shim_lane *l, uint32_t *no, uint32_t *id, uint32_t wa
 static void give_credit(struct shim_ctx *c, struct shim_stream *st);
 static ssize_t write_now(struct shim_ctx *c, struct shim_stream *st, const char *buf, size_t len);
 static uint32_t room(const struct shim_ctx *c, const struct shim_stream *st, uint32_t *limit);
+static uint32_t unsent_room(const struct shim_stream *st);
+/* TCP_NOTSENT_LOWAT: what may be added to that which is not sent. */
+static uint32_t unsent_room(const struct shim_stream *st)
+{
+	uint32_t most = st->opts != NULL && (st->opts->set & 1u << OPT_NOTSENT_LOWAT) != 0 ? st->opts->value[OPT_NOTSENT_LOWAT] : 0;
+	uint32_t unsent = (uint32_t)st->tx_end - st->tx_sent;
+
+	return most == 0 ? UINT32_MAX : unsent >= most ? 0 : most - unsent;
+}
+
 static bool has_chunk(const struct shim_ctx *c, const struct shim_stream *st);
 static int close_fd(struct shim_ctx *c, int fd, bool abort);
 static int do_shutdown(struct shim_ctx *c, int fd, int how);
@@ -343,6 +353,8 @@ static ssize_t write_now(struct shim_ctx *c, struct shim_stream *st, const char 
 	if (len == 0)
 		return 0;
 	n = room(c, st, &limit);
+	if (n > unsent_room(st))
+		n = unsent_room(st);
 	if (n > len)
 		n = (uint32_t)len;
 	if (n > 0)
@@ -382,7 +394,7 @@ bool stream_writable(const struct shim_ctx *c, const struct shim_stream *st)
 	if ((st->s.flags & (F_SHUT_WR | F_CLOSED)) != 0)
 		return true; /* a write fails at once */
 	free_bytes = room(c, st, &limit);
-	return free_bytes > 0 && free_bytes >= limit / 4 && has_chunk(c, st);
+	return free_bytes > 0 && free_bytes >= limit / 4 && unsent_room(st) > 0 && has_chunk(c, st);
 }
 
 void stream_want_out(struct shim_ctx *c, struct shim_stream *st)

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC 0x53544b44u /* "STKD" */
-#define SHM_ABI 5u            /* raised by every change of this header that old clients would misread */
+#define SHM_ABI 6u            /* raised by every change of this header that old clients would misread */
 
 enum {
 	SHM_LINE = 64,         /* cache line; also the size of a ring slot */
@@ -345,6 +345,8 @@ enum sock_opt {
 	OPT_SYNCNT,
 	OPT_DEFER_ACCEPT, /* s; of listeners */
 	OPT_WINDOW_CLAMP, /* bytes */
+	OPT_MTU_DISCOVER, /* IP_PMTUDISC_* of linux/in.h */
+	OPT_NOTSENT_LOWAT, /* bytes; 0: none */
 	OPT_MAX
 };
 
@@ -411,6 +413,7 @@ struct event {
 			uint32_t tx_limit;    /* bytes the client may keep in flight and queued, tx_end - tx_acked */
 			uint32_t err;         /* errno */
 			uint32_t mss, srtt_us;
+			uint64_t tx_sent;  /* stream offset up to which bytes were sent; told at once when fewer than OPT_NOTSENT_LOWAT are left */
 		} __attribute__((packed)) state;
 		struct {
 			uint32_t token, part;

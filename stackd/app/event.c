@@ -62,6 +62,7 @@ static int put_state(struct app_env *env, struct app_conn *a)
 	e.state.err = (uint32_t)v.err;
 	e.state.mss = v.mss;
 	e.state.srtt_us = v.srtt_us;
+	e.state.tx_sent = v.tx_sent;
 	return event_put(env, a->lane, &e);
 }
 

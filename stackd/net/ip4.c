@@ -91,6 +91,14 @@ void net_ip_header(struct net *net, uint8_t *l3, const struct ipaddr *src, const
 	memcpy(l3 + 16, dst->b + 12, 4);
 }
 
+void net_may_fragment(struct net *net, uint8_t *l3)
+{
+	if (l3[0] >> 4 != 4)
+		return;
+	put16(l3 + 4, net->ip_id++); /* RFC 6864, 4.1 */
+	put16(l3 + 6, 0);
+}
+
 void ip4_send(struct net *net, uint32_t src, uint32_t dst, uint8_t proto, const uint8_t *data, uint32_t len, uint64_t now_us)
 {
 	struct ipaddr from = from_ip4(src), to = from_ip4(dst);

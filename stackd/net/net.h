@@ -153,6 +153,9 @@ struct pkt *net_alloc(struct net *net, const struct ipaddr *dst, uint16_t l3_len
 void net_ip_header(struct net *net, uint8_t *l3, const struct ipaddr *src, const struct ipaddr *dst, uint8_t proto,
                    uint16_t l3_len, uint8_t ttl, uint8_t tos);
 
+/* The same header, without DF and with an id: who forwards it may fragment it.  IPv6 has no such thing. */
+void net_may_fragment(struct net *net, uint8_t *l3);
+
 /* Resolve and queue for sending; takes p over.  p->flags may carry PKT_TX_L4_CSUM. */
 void net_send(struct net *net, struct pkt *p, uint64_t now_us);
 

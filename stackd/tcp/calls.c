@@ -264,10 +264,12 @@ void tcp_view(struct tcp *tcp, struct tcp_conn *c, struct tcp_view *v)
 	bool fin = (c->flags & CONN_RX_FIN) != 0;
 
 	(void)tcp;
+	c->snd_told = c->snd_nxt;
 	*v = (struct tcp_view){
 		.state = c->state,
 		.rx_end = c->rx_end,
 		.tx_acked = c->tx_acked,
+		.tx_sent = c->tx_end - conn_unsent(c),
 		.rx_chunk = BYTES_NONE,
 		.tx_limit = c->sndbuf,
 		.mss = c->mss,

@@ -6,6 +6,7 @@
  * bytes not read yet.  It is freed when the owner has let go too, by the next tcp_settle().
  */
 #include <errno.h>
+#include <netinet/in.h>
 
 #include "stackd/tcp/priv.h"
 
@@ -59,6 +60,7 @@ struct tcp_conn *conn_new(struct tcp *tcp, const struct tuple *t, struct tcp_own
 	c->keepintvl_s = tcp->conf.keepintvl_s;
 	c->keepcnt = (uint8_t)tcp->conf.keepcnt;
 	c->mss_max = tcp->conf.max_mss;
+	c->mtu_discover = IP_PMTUDISC_WANT;
 	c->heard_us = c->progress_us = c->tune_us = tcp->now_us;
 	bytes_init(&c->rx);
 	bytes_init(&c->tx);

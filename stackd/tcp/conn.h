@@ -178,10 +178,13 @@ struct tcp_conn {
 
 	/* options of the owner */
 	uint32_t user_timeout_ms;
+	uint32_t notsent_lowat; /* it wants to know when less than that is unsent; 0: no */
+	uint32_t snd_told;      /* snd_nxt when it was told last */
 	uint32_t keepidle_s, keepintvl_s;
 	uint32_t wnd_clamp; /* bound of the window; 0: none */
 	uint8_t keepcnt, syncnt; /* 0: as configured */
 	uint8_t ttl, tos;
+	uint8_t mtu_discover; /* IP_PMTUDISC_* of linux/in.h */
 	int16_t linger2_s;   /* 0: as configured; negative: none */
 	uint16_t defer_s;    /* passive opens wait so long for data */
 	int16_t err;      /* errno, 0: none */

@@ -51,11 +51,9 @@ void tcp_info(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info 
 		.bytes_received = c->rx_end,
 		.segs_out = c->segs_out,
 		.segs_in = c->segs_in,
-		.notsent_bytes = c->state == TCP_CLOSED ? 0 : conn_data_end(c) - c->snd_nxt,
+		.notsent_bytes = c->state == TCP_CLOSED ? 0 : conn_unsent(c),
 		.min_rtt = c->min_rtt_us,
 	};
-	if (seq_gt(c->snd_nxt, conn_data_end(c))) /* the FIN is out, too */
-		i->notsent_bytes = 0;
 	if (c->flight != NULL)
 		in_flight(c->flight, i);
 }

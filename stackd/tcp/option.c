@@ -3,6 +3,7 @@
  * Options of connections, and what listeners hand down to theirs.  Names, ranges and meanings are those of tcp(7), ip(7), socket(7).
  */
 #include <errno.h>
+#include <netinet/in.h>
 
 #include "stackd/tcp/priv.h"
 
@@ -47,7 +48,13 @@ int tcp_setopt(struct tcp *tcp, struct tcp_conn *c, uint32_t name, uint64_t valu
 		return set_time(tcp, c, name, value);
 	case OPT_TOS:
 	case OPT_TTL:
+	case OPT_MTU_DISCOVER:
 		return set_header(c, name, value);
+	case OPT_NOTSENT_LOWAT:
+		c->notsent_lowat = clamp(value, 0, UINT32_MAX);
+		c->note |= TCP_NOTE_STATE; /* from which its program counts */
+		conn_mark(tcp, c, TODO_NOTE);
+		return 0;
 	case OPT_CONGESTION:
 		if (value >= CC_MAX)
 			return -EINVAL;
@@ -73,17 +80,32 @@ void option_inherit(struct tcp *tcp, struct tcp_conn *c, const struct listener *
 /* What of these a SYN-ACK says that no connection stands behind. */
 void option_inherit_headers(struct tcp *tcp, const struct listener *l, uint16_t *mss_max, struct seg_out *out)
 {
-	struct tcp_conn c = { .mss_max = tcp->conf.max_mss };
+	static const uint8_t header[] = { OPT_TOS, OPT_TTL, OPT_MTU_DISCOVER };
+	struct tcp_conn c = { .mss_max = tcp->conf.max_mss, .mtu_discover = IP_PMTUDISC_WANT };
 	uint32_t set = __atomic_load_n(&l->opt_set, __ATOMIC_ACQUIRE);
 
 	if ((set >> OPT_MAXSEG & 1) != 0)
 		(void)set_size(tcp, &c, OPT_MAXSEG, __atomic_load_n(&l->opt[OPT_MAXSEG], __ATOMIC_RELAXED));
-	for (unsigned name = OPT_TOS; name <= OPT_TTL; name++)
-		if ((set >> name & 1) != 0)
-			(void)set_header(&c, name, __atomic_load_n(&l->opt[name], __ATOMIC_RELAXED));
+	for (unsigned i = 0; i < sizeof(header); i++)
+		if ((set >> header[i] & 1) != 0)
+			(void)set_header(&c, header[i], __atomic_load_n(&l->opt[header[i]], __ATOMIC_RELAXED));
 	*mss_max = c.mss_max;
 	out->ttl = c.ttl;
 	out->tos = c.tos;
+	out->may_fragment = option_may_fragment(c.mtu_discover);
+}
+
+/* ip(7): routers may fragment unless it says that they may not, or that the path's MTU is to be found. */
+bool option_may_fragment(uint8_t mtu_discover)
+{
+	return mtu_discover == IP_PMTUDISC_DONT || mtu_discover >= IP_PMTUDISC_INTERFACE;
+}
+
+/* IPv6 knows no fragments of routers: DONT is WANT there, as with Linux. */
+bool option_takes_mtu(const struct tcp_conn *c)
+{
+	return c->mtu_discover == IP_PMTUDISC_WANT || c->mtu_discover == IP_PMTUDISC_DO ||
+	       (c->mtu_discover == IP_PMTUDISC_DONT && !net_is_ip4(&c->peer));
 }
 
 /* How long, or how often. */
@@ -150,9 +172,11 @@ static int set_size(struct tcp *tcp, struct tcp_conn *c, uint32_t name, uint64_t
 
 static int set_header(struct tcp_conn *c, uint32_t name, uint64_t value)
 {
-	if (value > UINT8_MAX || (name == OPT_TTL && value < 1))
+	if (value > (name == OPT_MTU_DISCOVER ? IP_PMTUDISC_OMIT : UINT8_MAX) || (name == OPT_TTL && value < 1))
 		return -EINVAL;
-	if (name == OPT_TTL)
+	if (name == OPT_MTU_DISCOVER)
+		c->mtu_discover = (uint8_t)value;
+	else if (name == OPT_TTL)
 		c->ttl = (uint8_t)value;
 	else
 		c->tos = (uint8_t)value & 0xfc; /* the ECN bits are TCP's */

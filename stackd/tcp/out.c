@@ -24,6 +24,7 @@ static uint8_t text_flags(const struct tcp_conn *c, uint32_t seq, uint32_t len, 
 static bool room_for_one(struct tcp *tcp, struct tcp_conn *c);
 static void sent(struct tcp *tcp, struct tcp_conn *c, uint32_t len);
 static void wait_for_room(struct tcp *tcp, struct tcp_conn *c, bool failed);
+static void tell_unsent(struct tcp_conn *c);
 static void restart_after_idle(struct tcp *tcp, struct tcp_conn *c);
 static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t seq, uint32_t len);
 static void options(struct tcp *tcp, const struct tcp_conn *c, uint32_t len, struct seg_opts *o);
@@ -135,12 +136,22 @@ static void send_text(struct tcp *tcp, struct tcp_conn *c)
 	recover_limited(c);
 	if (n > 0)
 		rack_arm(tcp, c);
+	tell_unsent(c);
 	if (n == SEND_BURST) {
 		c->todo &= (uint16_t)~TODO_REXMIT;
 		conn_mark(tcp, c, TODO_SEND);
 		return;
 	}
 	wait_for_room(tcp, c, failed);
+}
+
+/* TCP_NOTSENT_LOWAT: by what its program knows it may not write, but now it may. */
+static void tell_unsent(struct tcp_conn *c)
+{
+	if (c->notsent_lowat == 0 || conn_data_end(c) - c->snd_told < c->notsent_lowat || conn_unsent(c) >= c->notsent_lowat)
+		return;
+	c->note |= TCP_NOTE_STATE;
+	c->todo |= TODO_NOTE;
 }
 
 /* RFC 5681 4.1 */
@@ -360,6 +371,7 @@ static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t se
 		.flags = flags,
 		.ttl = c->ttl,
 		.tos = c->tos,
+		.may_fragment = option_may_fragment(c->mtu_discover),
 	};
 	uint8_t *text;
 	struct pkt *p;

@@ -2,7 +2,7 @@
  *
  * The MTU of a connection's path: what routers say of it (RFC 1191, believed as RFC 5927 has it), what it means when they say nothing
  * and only large segments vanish (a black hole; RFC 4821), and the way up again: one larger segment is risked, and once it has
- * arrived the others follow (RFC 4821, section 7).  All our packets say "don't fragment".
+ * arrived the others follow (RFC 4821, section 7).  Our packets say "don't fragment", unless their program says otherwise (IP_MTU_DISCOVER).
  */
 #include "stackd/tcp/priv.h"
 
@@ -27,7 +27,7 @@ void path_open(struct tcp *tcp, struct tcp_conn *c)
 	const struct dest *known = dest_find(&tcp->dests, &tcp->secret, &c->peer, clock_s(tcp));
 
 	c->mtu_max = c->mtu;
-	if (known != NULL && known->mtu < c->mtu) {
+	if (known != NULL && known->mtu < c->mtu && option_takes_mtu(c)) {
 		COUNT(tcp->stats, TCP_MTU_KNOWN);
 		c->mtu = known->mtu;
 		c->mtu_raise_s = known->until_s;
@@ -47,7 +47,7 @@ void path_too_big(struct tcp *tcp, struct tcp_conn *c, uint32_t seq, uint16_t mt
 	if (mtu == 0)
 		mtu = plateau(c->mtu);
 	mtu = at_least(c, mtu);
-	if (mtu >= c->mtu || !conn_synchronized(c)) {
+	if (mtu >= c->mtu || !conn_synchronized(c) || !option_takes_mtu(c)) {
 		COUNT(tcp->stats, TCP_ICMP_IGNORED);
 		return;
 	}

@@ -104,6 +104,14 @@ static inline uint64_t conn_tx_off(const struct tcp_conn *c, uint32_t seq)
 	return c->tx_acked + (uint32_t)(seq - (c->iss + 1 + (uint32_t)c->tx_acked));
 }
 
+/* Bytes that the owner has queued and that were never sent. */
+static inline uint32_t conn_unsent(const struct tcp_conn *c)
+{
+	uint32_t unsent = conn_data_end(c) - c->snd_nxt, queued = (uint32_t)(c->tx_end - c->tx_acked);
+
+	return (int32_t)unsent < 0 ? 0 : unsent < queued ? unsent : queued; /* the FIN may be out, or the SYN not yet */
+}
+
 /* The stream offset of a received sequence number near rcv_nxt. */
 static inline uint64_t conn_rx_off(const struct tcp_conn *c, uint32_t seq)
 {
@@ -262,6 +270,9 @@ void out_conn(struct tcp *tcp, struct tcp_conn *c);
 /* option.c */
 void option_inherit(struct tcp *tcp, struct tcp_conn *c, const struct listener *l);
 void option_inherit_headers(struct tcp *tcp, const struct listener *l, uint16_t *mss_max, struct seg_out *out);
+
+bool option_may_fragment(uint8_t mtu_discover);
+bool option_takes_mtu(const struct tcp_conn *c); /* does it believe what is said of the path? */
 
 /* path.c */
 void path_open(struct tcp *tcp, struct tcp_conn *c);

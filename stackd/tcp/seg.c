@@ -146,6 +146,8 @@ struct pkt *seg_build(struct net *net, const struct seg_out *s, uint16_t text_le
 	if (p == NULL)
 		return NULL;
 	net_ip_header(net, l3, &s->src, &s->dst, PROTO_TCP, (uint16_t)(ip_len + l4_len), s->ttl, s->tos);
+	if (s->may_fragment)
+		net_may_fragment(net, l3);
 	p->l3_off = (uint16_t)(l3 - p->data);
 	p->l4_off = (uint16_t)(p->l3_off + ip_len);
 	p->flags |= PKT_TX_L4_CSUM;

@@ -65,6 +65,7 @@ struct seg_out {
 	uint16_t wnd;
 	uint8_t flags;
 	uint8_t ttl, tos;
+	bool may_fragment; /* IPv4: without DF */
 	struct seg_opts opts;
 };
 

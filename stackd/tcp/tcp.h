@@ -188,7 +188,7 @@ void tcp_mark(struct tcp *tcp, struct tcp_conn *c);
 /* What the owner may tell its program, at this moment. */
 struct tcp_view {
 	enum tcp_state state;
-	uint64_t rx_end, tx_acked;  /* stream offsets */
+	uint64_t rx_end, tx_acked, tx_sent; /* stream offsets */
 	uint32_t rx_chunk_no, rx_chunk; /* first chunk still held, linked up to rx_end; BYTES_NONE when none */
 	uint32_t tx_limit;
 	uint32_t mss, srtt_us;

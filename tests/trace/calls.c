@@ -375,6 +375,7 @@ static bool call_setsockopt(struct run *r, struct end *e, struct cursor *c, int6
 		[OPT_MAXSEG] = "TCP_MAXSEG", [OPT_CONGESTION] = "TCP_CONGESTION", [OPT_RCVBUF] = "SO_RCVBUF",
 		[OPT_SNDBUF] = "SO_SNDBUF", [OPT_USER_TIMEOUT] = "TCP_USER_TIMEOUT", [OPT_QUICKACK] = "TCP_QUICKACK",
 		[OPT_TOS] = "IP_TOS", [OPT_TTL] = "IP_TTL",
+		[OPT_MTU_DISCOVER] = "IP_MTU_DISCOVER", [OPT_NOTSENT_LOWAT] = "TCP_NOTSENT_LOWAT",
 	};
 	int64_t value;
 

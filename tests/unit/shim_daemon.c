@@ -382,6 +382,7 @@ struct event sd_state(struct sd_conn *c)
 	e.state.rx_chunk_no = c->rx.first;
 	e.state.rx_chunk = c->rx.count > 0 ? bytes_get(&c->rx, c->rx.first) : BYTES_NONE;
 	e.state.tx_limit = c->tx_limit;
+	e.state.tx_sent = c->tx_sent;
 	e.state.err = c->err;
 	e.state.mss = 1460;
 	return e;

@@ -110,6 +110,7 @@ struct sd_conn {
 	struct handle handle;
 	struct bytes rx, tx;
 	uint64_t rx_end, rx_done, tx_end, tx_acked;
+	uint64_t tx_sent;
 	uint32_t tx_limit, err;
 	uint16_t flags;
 };

@@ -99,10 +99,18 @@ void net_ip_header(struct net *net, uint8_t *l3, const struct ipaddr *src, const
 	l3[1] = tos;
 	l3[2] = (uint8_t)(l3_len >> 8);
 	l3[3] = (uint8_t)l3_len;
+	l3[6] = 0x40; /* DF */
 	l3[8] = ttl != 0 ? ttl : 64;
 	l3[9] = proto;
 	memcpy(l3 + 12, src->b + 12, 4);
 	memcpy(l3 + 16, dst->b + 12, 4);
+}
+
+void net_may_fragment(struct net *net, uint8_t *l3)
+{
+	(void)net;
+	if (l3[0] >> 4 == 4)
+		l3[6] = 0;
 }
 
 void net_send(struct net *net, struct pkt *p, uint64_t now_us)

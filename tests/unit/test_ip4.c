@@ -380,7 +380,16 @@ START_TEST(header_of_ours)
 {
 	struct ipaddr a = from_ip4(OURS), b = from_ip4(PEER);
 	uint8_t ip[20];
+	uint16_t id;
 
+	net_ip_header(net, ip, &a, &b, PROTO_TCP, 40, 0, 2);
+	ck_assert_uint_eq(get16(ip + 4), 0);
+	ck_assert_uint_eq(get16(ip + 6), IP4_DF);
+	net_may_fragment(net, ip); /* an id each (RFC 6864) */
+	id = get16(ip + 4);
+	ck_assert_uint_eq(get16(ip + 6), 0);
+	net_may_fragment(net, ip);
+	ck_assert_uint_ne(get16(ip + 4), id);
 	net_ip_header(net, ip, &a, &b, PROTO_TCP, 40, 0, 2);
 	ck_assert_uint_eq(ip[0], 0x45);
 	ck_assert_uint_eq(ip[1], 2);

@@ -7,6 +7,7 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -197,6 +198,39 @@ START_TEST(edge_of_writing)
 	c.tx_acked = 6000; /* nobody waits */
 	sd_tell(&c);
 	READY(0, "");
+	down();
+}
+END_TEST
+
+/* tcp(7), TCP_NOTSENT_LOWAT: writable while less than that is unsent. */
+START_TEST(edge_of_what_is_unsent)
+{
+	int lowat = 1000, got;
+	socklen_t len = sizeof(got);
+
+	up(NULL);
+	ck_assert_int_eq(mtcp_setsockopt(m, fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat)), 0);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &got, &len), 0);
+	ck_assert_int_eq(got, 1000);
+	c.tx_limit = 10000;
+	sd_tell(&c);
+	ck_assert_int_eq(ctl(MTCP_EPOLL_CTL_ADD, fd, MTCP_EPOLLOUT | MTCP_EPOLLET), 0);
+	READY(1, "OUT");
+	ck_assert_int_eq(mtcp_write(m, fd, buf, 5000), 1000);
+	ck_assert_int_eq(mtcp_write(m, fd, buf, 5000), -1);
+	ck_assert_int_eq(errno, EAGAIN);
+	READY(0, "");
+	drain_commands();
+	c.tx_sent = 0;
+	sd_tell(&c);
+	READY(0, "");
+	c.tx_sent = 400; /* and nothing is acknowledged */
+	sd_tell(&c);
+	READY(1, "OUT");
+	ck_assert_int_eq(mtcp_write(m, fd, buf, 5000), 400);
+	lowat = 0; /* any amount */
+	ck_assert_int_eq(mtcp_setsockopt(m, fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat)), 0);
+	ck_assert_int_eq(mtcp_write(m, fd, buf, 5000), 5000);
 	down();
 }
 END_TEST
@@ -688,6 +722,7 @@ int main(void)
 	tcase_add_test(t, level);
 	tcase_add_test(t, edge);
 	tcase_add_test(t, edge_of_writing);
+	tcase_add_test(t, edge_of_what_is_unsent);
 	tcase_add_test(t, one_shot);
 	tcase_add_test(t, errors_come_unasked);
 	tcase_add_test(t, urgent_and_closed);

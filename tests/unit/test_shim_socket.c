@@ -624,7 +624,7 @@ END_TEST
 static void *answer_info(void *arg)
 {
 	struct cmd cmd = sd_expect(lane, CMD_INFO);
-	struct sock_info i = { .state = 1, .rtt = 1234, .min_rtt = 99 };
+	struct sock_info i = { .state = 1, .rtt = 1234, .min_rtt = 99, .pmtu = 1400 };
 	struct event e = { .op = EV_INFO, .handle = cmd.handle };
 
 	(void)arg;
@@ -651,10 +651,11 @@ START_TEST(info)
 	socklen_t len = sizeof(i);
 	struct sd_conn c;
 	pthread_t t;
-	int fd;
+	int fd, fresh, v;
 
 	up(NULL);
 	fd = new_socket();
+	fresh = new_socket();
 	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_TCP, TCP_INFO, &i, &len), 0);
 	ck_assert_uint_eq(i.tcpi_state, TCP_CLOSE);
 	FAILS(connect_to(fd, "10.0.0.2", 80), EINPROGRESS);
@@ -675,6 +676,17 @@ START_TEST(info)
 	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_TCP, TCP_INFO, all, &len), 0);
 	pthread_join(t, NULL);
 	ck_assert_uint_eq(len, SOCK_INFO_SIZE);
+	ck_assert_int_eq(pthread_create(&t, NULL, answer_info, NULL), 0);
+	len = sizeof(v);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_IP, IP_MTU, &v, &len), 0);
+	pthread_join(t, NULL);
+	ck_assert_int_eq(v, 1400);
+	FAILS(mtcp_getsockopt(m, fd, IPPROTO_IPV6, IPV6_MTU, &v, &len), ENOPROTOOPT);
+	FAILS(mtcp_getsockopt(m, fresh, IPPROTO_IP, IP_MTU, &v, &len), ENOTCONN);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, IPPROTO_IP, IP_MTU_DISCOVER, &v, &len), 0);
+	ck_assert_int_eq(v, IP_PMTUDISC_WANT);
+	v = IP_PMTUDISC_OMIT + 1;
+	FAILS(mtcp_setsockopt(m, fd, IPPROTO_IP, IP_MTU_DISCOVER, &v, sizeof(v)), EINVAL);
 	e.handle = c.handle;
 	e.state.err = ECONNRESET;
 	e.state.rx_chunk = BYTES_NONE;

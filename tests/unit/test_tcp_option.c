@@ -3,6 +3,7 @@
  * Options of connections, and what a listener hands down: tcp(7), from the SYN-ACK on.
  */
 #include <errno.h>
+#include <netinet/in.h>
 
 #include "shm/stat.h"
 #include "tests/unit/tcp_trace.h"
@@ -273,6 +274,96 @@ START_TEST(test_window_clamp_keeps_its_word)
 }
 END_TEST
 
+/* --- What is unsent */
+
+/* Its program is told when less than it wants to keep in the queue is left unsent, though nothing is acknowledged. */
+START_TEST(test_notsent_lowat)
+{
+	unsigned notes;
+
+	established();
+	opt(OPT_NOTSENT_LOWAT, 15000);
+	settle();
+	send(A, .seq = 1, .ack = 1, .wnd = 5 * 1460);
+	put(20 * 1460);
+	drain();
+	ck_assert_uint_eq(view().tx_sent, 5 * 1460);
+	notes = T.c->notes;
+	send(A, .seq = 1, .ack = 1, .wnd = 8 * 1460);
+	drain();
+	ck_assert_uint_eq(T.c->notes, notes); /* 17520 are left */
+	send(A, .seq = 1, .ack = 1, .wnd = 65535);
+	drain();
+	ck_assert_uint_eq(T.c->notes, notes + 1);
+	ck_assert_uint_eq(view().tx_sent, 10 * 1460); /* the initial window */
+	trace_end();
+}
+END_TEST
+
+/* --- Don't fragment */
+
+static uint8_t df_of_next(void)
+{
+	struct pkt *p = host_sent(&T.h);
+	uint8_t frag;
+
+	ck_assert_ptr_nonnull(p);
+	frag = p->data[p->l3_off + 6];
+	nic_free(p);
+	return frag;
+}
+
+static void too_big(uint32_t seq, uint16_t mtu)
+{
+	struct net_icmp_error e = { .src = ip4(1), .dst = ip4(2), .sport = T.conn->lport, .dport = T.conn->pport,
+		                    .seq = T.iss + seq, .type = 3, .code = 4, .mtu = mtu };
+
+	tcp_icmp_error(T.h.tcp, &e);
+	settle();
+}
+
+/* ip(7), IP_MTU_DISCOVER: who has DF, and who believes what routers say. */
+START_TEST(test_mtu_discover)
+{
+	static const struct {
+		bool df, believes;
+	} is[] = { [IP_PMTUDISC_DONT] = { false, false }, [IP_PMTUDISC_WANT] = { true, true }, [IP_PMTUDISC_DO] = { true, true },
+		   [IP_PMTUDISC_PROBE] = { true, false }, [IP_PMTUDISC_INTERFACE] = { false, false },
+		   [IP_PMTUDISC_OMIT] = { false, false } };
+
+	established();
+	opt(OPT_MTU_DISCOVER, (uint64_t)_i);
+	put(1460);
+	ck_assert_uint_eq(df_of_next(), is[_i].df ? 0x40 : 0);
+	too_big(1, 1000);
+	ck_assert_uint_eq(view().mss, is[_i].believes ? 960 : 1460);
+	drain();
+	ck_assert_int_eq(tcp_setopt(T.h.tcp, T.conn, OPT_MTU_DISCOVER, IP_PMTUDISC_OMIT + 1), -EINVAL);
+	trace_end();
+}
+END_TEST
+
+/* A listener's counts from the SYN-ACK on, cookies included. */
+START_TEST(test_listener_mtu_discover)
+{
+	listening_with(OPT_MTU_DISCOVER, IP_PMTUDISC_DONT, _i == 0 ? NULL : no_queue);
+	send(S, .mss = 1460);
+	ck_assert_uint_eq(df_of_next(), 0);
+	send(A, .seq = 1, .ack = 1);
+	trace_end();
+}
+END_TEST
+
+START_TEST(test_df_is_the_default)
+{
+	trace_begin(_i == 0 ? NULL : no_queue);
+	host_listen(&T.h, SERVER_PORT, 10);
+	send(S, .mss = 1460);
+	ck_assert_uint_eq(df_of_next(), 0x40);
+	trace_end();
+}
+END_TEST
+
 /* --- TCP_INFO */
 START_TEST(test_info)
 {
@@ -394,6 +485,10 @@ static void add(TCase *tc)
 	tcase_add_test(tc, test_linger2_none_late);
 	tcase_add_test(tc, test_window_clamp);
 	tcase_add_test(tc, test_window_clamp_keeps_its_word);
+	tcase_add_test(tc, test_notsent_lowat);
+	tcase_add_loop_test(tc, test_mtu_discover, IP_PMTUDISC_DONT, IP_PMTUDISC_OMIT + 1);
+	tcase_add_loop_test(tc, test_listener_mtu_discover, 0, 2);
+	tcase_add_loop_test(tc, test_df_is_the_default, 0, 2);
 	tcase_add_test(tc, test_info);
 	tcase_add_test(tc, test_figures);
 	tcase_add_loop_test(tc, test_info_states, 0, 8);
