@@ -254,7 +254,7 @@ static int script_add(struct shim_mon *mon, uint32_t off, const void *data, uint
 	uint32_t bytes = (option & MOS_CHOMP) != 0 ? 0 : len, size = (uint32_t)sizeof(struct mon_edit) + ((bytes + 7) & ~7u);
 	struct mon_edit e = { .off = (uint16_t)off, .len = (uint16_t)len };
 
-	if (r->script_len + size > MON_SCRIPT_MAX || r->script_len + size > r->lane->edit_size)
+	if (r->script_count == MON_EDITS_MAX || r->script_len + size > MON_SCRIPT_MAX || r->script_len + size > r->lane->edit_size)
 		return -EAGAIN;
 	e.op = option & MOS_OVERWRITE ? MON_OVERWRITE : option & MOS_CHOMP ? MON_CHOMP : option & MOS_INSERT ? MON_INSERT : 0;
 	e.region = option & MOS_ETH_HDR ? MON_ETH : option & MOS_IP_HDR ? MON_IP : option & MOS_TCP_HDR ? MON_TCP :

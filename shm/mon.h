@@ -41,6 +41,7 @@ enum {
 	MON_SPAN_MAX = (MON_INDEX - 1) * MON_INDEX_IDS, /* chunks that one stream may span: 28 MiB */
 	MON_APART_MAX = 1 << 20, /* and where most of them are missing: 4 GiB */
 	MON_FRAME_MAX = 65535 + 32, /* bytes of a frame in the log */
+	MON_EDITS_MAX = 256,    /* in one script */
 	MON_FILTER_MAX = 4096, /* instructions of one filter */
 	MON_SLOTS_MAX = 64,    /* monitor sockets of all programs, per engine */
 	MON_SOCKS_MAX = 16,    /* of one context */
@@ -234,7 +235,7 @@ enum mon_cmd_op {
 enum mon_verdict { MON_PASS, MON_DROP, MON_EDIT };
 
 /* Edits: MCMD_VERDICT names a piece of the edit area that holds `count` of these, each followed by `len` bytes (CHOMP: none) and
- * padding to 8.  They apply in order, each to what the one before left. */
+ * padding to 8.  They apply in order, each to what the one before left: of two INSERTs at one offset the later one's bytes come first. */
 enum mon_edit_op { MON_OVERWRITE = 1, MON_CHOMP, MON_INSERT };
 enum mon_region { MON_ETH = 1, MON_IP, MON_TCP, MON_PAYLOAD };
 

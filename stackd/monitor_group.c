@@ -87,6 +87,12 @@ static unsigned group_number(const struct ctl *ctl)
 	return n;
 }
 
+/* The record of a flow that makes room for another is not the next one's at once: its end has just been told. */
+static uint32_t records(uint32_t flows)
+{
+	return flows + flows / 16 + 64;
+}
+
 static struct arena_conf arena_conf_of(const struct conf *conf)
 {
 	uint64_t span = (conf->monitor.buffer_max + MON_CHUNK - 1) / MON_CHUNK + 1;
@@ -94,7 +100,7 @@ static struct arena_conf arena_conf_of(const struct conf *conf)
 	return (struct arena_conf){
 		.size = conf->monitor.memory,
 		.log_bytes = conf->monitor.log_bytes,
-		.flows = conf->monitor.max_flows,
+		.flows = records((uint32_t)conf->monitor.max_flows),
 		.span_max = span < MON_SPAN_MAX ? (uint32_t)span : MON_SPAN_MAX,
 	};
 }

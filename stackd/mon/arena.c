@@ -266,6 +266,11 @@ uint32_t arena_chunks(const struct arena *a)
 	return a->chunks;
 }
 
+uint32_t arena_records(const struct arena *a)
+{
+	return a->flows;
+}
+
 uint64_t arena_logged(const struct arena *a)
 {
 	return a->log_head;

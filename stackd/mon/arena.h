@@ -17,7 +17,7 @@ struct arena;
 struct arena_conf {
 	uint64_t size;      /* of the whole, bytes */
 	uint64_t log_bytes; /* power of two, at most a quarter of size */
-	uint32_t flows;     /* records */
+	uint32_t flows;     /* records: more than flows at once, so that who is told of an end has time to look */
 	uint32_t span_max;  /* chunks that one stream may span, at most MON_SPAN_MAX */
 };
 
@@ -55,6 +55,7 @@ uint64_t arena_log(struct arena *a, struct mon_pkt *hdr, const uint8_t *frame);
 /* Chunks handed out since the arena was made, and those it has; for back-pressure. */
 uint64_t arena_stored(const struct arena *a);
 uint32_t arena_chunks(const struct arena *a);
+uint32_t arena_records(const struct arena *a);
 uint64_t arena_logged(const struct arena *a); /* bytes put into the log since it was made */
 
 struct arena_figures {

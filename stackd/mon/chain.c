@@ -437,7 +437,7 @@ void mon_map_upto(struct mon_pass *ps, uint32_t reg, bool before)
 		ps->mapped = UINT32_MAX;
 	if (ps->mapped == reg)
 		return;
-	mon_edit_pass(ps->flow, ps->snd->side, layer, ps->mapped, reg, ps->pkt, &ps->seg);
+	mon_edit_pass(ps->flow, ps->snd->side, layer, ps->mapped, reg, &ps->pkt, &ps->seg);
 	memset(ps->log_at, 0, sizeof(ps->log_at));
 	ps->mapped = reg;
 }
@@ -479,6 +479,8 @@ static int edit(struct mon *m, struct mon_lane *l, uint32_t reg, struct mon_held
 	if (!ps->owned || ps->silent || off > l->edit_size || len > l->edit_size - off || len > sizeof(m->script) || !is_in_turn(h))
 		return -EINVAL;
 	memcpy(m->script, l->edit + off, len);
+	if (ps->pkt->room - ps->pkt->len < len && ps->pkt->room < MON_FRAME_MAX && !mon_pkt_grow(&ps->pkt, MON_FRAME_MAX))
+		return -ENOMEM;
 	if (ps->flow != NULL) {
 		ps->flow->seq_in = ps->seq_in;
 		ps->flow->seq_now = ps->seg.seq;

@@ -8,17 +8,20 @@
 #include <string.h>
 
 #include "stackd/mon/map.h"
+#include "stackd/mon/payload.h"
 #include "stackd/nic/csum.h"
 #include "stackd/tcp/seg.h"
 
-enum { PROTO_TCP = 6, PROTO_UDP = 17, IP6_HDR = 40, HDR_MAX = 60, IP_MAX = 65535, EDITS_MAX = 64 };
+enum { PROTO_TCP = 6, PROTO_UDP = 17, IP6_HDR = 40, HDR_MAX = 60, IP_MAX = 65535 };
 
-/* Where the payload has moved by what this script has done to it so far. */
-struct moved {
-	struct {
-		uint32_t off, cut, put; /* off: in the payload as it came */
-	} edit[EDITS_MAX];
-	unsigned count;
+/* A script that runs. */
+struct run {
+	struct mon_flow *flow;
+	unsigned side, layer;
+	uint32_t reg;
+	struct pkt *p;
+	struct mon_seg *s;
+	struct payload text;
 };
 
 static void put16(uint8_t *p, uint32_t v)
@@ -167,67 +170,49 @@ static int overwrite(struct pkt *p, uint32_t start, uint32_t size, uint32_t off,
 
 /* --- Payload ------------------------------------------------------------------------------------------------------------------ */
 
-/* An offset in the payload as the script sees it, in the payload as it came. -1: among bytes that the script itself has put in.  What is put
- * where something was removed goes in front of that: with whichever segments it comes again, that is one place. */
-static int64_t off_in(const struct moved *mv, uint32_t off, bool puts)
+static int payload(struct run *r, const struct mon_edit *e, const uint8_t *bytes)
 {
-	int64_t at = off;
-
-	for (unsigned i = 0; i < mv->count; i++) {
-		int64_t lo = mv->edit[i].off;
-
-		if (at < lo || (at == lo && mv->edit[i].cut == 0 && mv->edit[i].put == 0))
-			return at;
-		if (at == lo && puts)
-			return at;
-		if (at < lo + mv->edit[i].put)
-			return at == lo ? at : -1;
-		at += (int64_t)mv->edit[i].cut - mv->edit[i].put;
-	}
-	return at;
-}
-
-static int moved_add(struct moved *mv, uint32_t off, uint32_t cut, uint32_t put)
-{
-	unsigned i = mv->count;
-
-	if (mv->count == EDITS_MAX)
-		return -EINVAL;
-	for (; i > 0 && mv->edit[i - 1].off > off; i--)
-		mv->edit[i] = mv->edit[i - 1];
-	mv->edit[i].off = off;
-	mv->edit[i].cut = cut;
-	mv->edit[i].put = put;
-	mv->count++;
-	return 0;
-}
-
-static int payload(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t reg, struct pkt *p, struct mon_seg *s,
-		   const struct mon_edit *e, const uint8_t *bytes, struct moved *mv)
-{
-	uint32_t cut = e->op == MON_CHOMP ? e->len : 0, put = e->op == MON_INSERT ? e->len : 0;
-	int64_t off = off_in(mv, e->off, e->op == MON_INSERT);
-	bool tail;
-	int err;
-
-	if (off < 0 || s->text_off == 0 || off > s->text_len || off + (e->op == MON_INSERT ? 0 : e->len) > s->text_len)
+	if (r->s->text_off == 0)
 		return -EINVAL;
 	if (e->op == MON_OVERWRITE)
-		return overwrite(p, s->text_off, s->text_len, (uint32_t)off, bytes, e->len);
-	if ((uint32_t)s->l3_len - cut + put > IP_MAX || p->len - cut + put > p->room)
-		return -EMSGSIZE;
-	if (flow == NULL || s->kind != MON_SEG_TCP) {
-		err = splice(p, s->text_off + (uint32_t)off, cut, bytes, put);
-		s->text_len = (uint16_t)(s->text_len - cut + put);
-		if (err == 0)
-			mon_edit_lengths(p, s);
-		return err;
-	}
-	if (s->text_len == 0)
+		return payload_overwrite(&r->text, r->p->data + r->s->text_off, e->off, bytes, e->len);
+	if (e->op == MON_CHOMP)
+		return payload_remove(&r->text, e->off, e->len);
+	if (r->text.came == 0 && r->flow != NULL && r->s->kind == MON_SEG_TCP)
 		return -EINVAL; /* there is no byte to put it beside */
-	tail = cut == 0 && off == s->text_len;
-	err = map_note(flow, side, layer, reg, s->seq + ((s->flags & SEG_SYN) != 0) + (uint32_t)off, cut, bytes, put, tail);
-	return err != 0 ? err : moved_add(mv, (uint32_t)off, cut, put);
+	return payload_insert(&r->text, e->off, bytes, e->len);
+}
+
+/* What a segment of a flow has lost and got is noted, for whenever it comes again. */
+static int payload_note(struct run *r, uint8_t *buf)
+{
+	uint32_t from = r->s->seq + ((r->s->flags & SEG_SYN) != 0);
+	struct payload_gap g = { .at = 0 };
+	int err = 0;
+
+	while (err == 0 && payload_next(&r->text, &g, buf))
+		err = map_note(r->flow, r->side, r->layer, r->reg, from + g.at, g.cut, buf, g.put, g.cut == 0 && g.at == r->text.came);
+	return err;
+}
+
+/* The steps have been taken: now what they come to. */
+static int payload_end(struct run *r)
+{
+	static _Thread_local uint8_t buf[IP_MAX];
+	struct mon_seg *s = r->s;
+
+	if (!r->text.moved)
+		return 0;
+	if ((uint32_t)(s->text_off - s->l3_off) + r->text.len > IP_MAX || s->text_off + r->text.len > r->p->room)
+		return -EMSGSIZE;
+	if (r->flow != NULL && s->kind == MON_SEG_TCP)
+		return payload_note(r, buf);
+	payload_copy(&r->text, r->p->data + s->text_off, buf);
+	memcpy(r->p->data + s->text_off, buf, r->text.len);
+	s->text_len = (uint16_t)r->text.len;
+	r->p->len = s->text_off + r->text.len;
+	mon_edit_lengths(r->p, s);
+	return 0;
 }
 
 /* --- Scripts ------------------------------------------------------------------------------------------------------------------- */
@@ -242,9 +227,10 @@ static bool sound(const struct pkt *p, const struct mon_seg *s)
 	       (p->data[s->l4_off + 12] >> 4) * 4u == (uint32_t)s->text_off - s->l4_off;
 }
 
-static int one(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t reg, struct pkt *p, struct mon_seg *s,
-	       const struct mon_edit *e, const uint8_t *bytes, struct moved *mv)
+static int one(struct run *r, const struct mon_edit *e, const uint8_t *bytes)
 {
+	struct mon_seg *s = r->s;
+	struct pkt *p = r->p;
 	uint32_t ip = s->version != 0 ? ip_hdr_len(p, s) : 0;
 	int err = 0;
 
@@ -263,7 +249,7 @@ static int one(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t re
 		err = e->op == MON_OVERWRITE ? overwrite(p, s->l4_off, s->text_off - s->l4_off, e->off, bytes, e->len) :
 					       splice_header(p, s, e, bytes, s->l4_off, s->text_off - s->l4_off, 20);
 	else if (e->region == MON_PAYLOAD)
-		err = payload(flow, side, layer, reg, p, s, e, bytes, mv);
+		err = payload(r, e, bytes);
 	else
 		err = -EINVAL;
 	if (err != 0)
@@ -277,12 +263,11 @@ sums:
 	return 0;
 }
 
-static int run(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t reg, struct pkt *p, struct mon_seg *s,
-	       const uint8_t *script, uint32_t len, uint32_t count)
+static int run(struct run *r, const uint8_t *script, uint32_t len, uint32_t count)
 {
-	struct moved mv = { .count = 0 };
 	uint32_t at = 0;
 
+	payload_begin(&r->text, r->s->text_len);
 	for (uint32_t i = 0; i < count; i++) {
 		struct mon_edit e;
 		uint32_t bytes;
@@ -295,29 +280,30 @@ static int run(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t re
 		bytes = e.op == MON_OVERWRITE || e.op == MON_INSERT ? e.len : 0;
 		if (len - at < bytes)
 			return -EINVAL;
-		err = one(flow, side, layer, reg, p, s, &e, script + at, &mv);
+		err = one(r, &e, script + at);
 		if (err != 0)
 			return err;
 		at += (bytes + 7u) & ~7u;
 		if (at > len)
 			at = len;
 	}
-	return 0;
+	return payload_end(r);
 }
 
 int mon_edit_script(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t reg, struct pkt *p, struct mon_seg *s,
 		    const uint8_t *script, uint32_t len, uint32_t count)
 {
 	static _Thread_local uint8_t before[MON_FRAME_MAX];
+	struct run r = { .flow = flow, .side = side, .layer = layer, .reg = reg, .p = p, .s = s };
 	struct mon_seg seg = *s;
 	uint32_t size = p->len;
 	int err;
 
-	if (size > sizeof(before) || count > EDITS_MAX)
+	if (size > sizeof(before) || count > MON_EDITS_MAX)
 		return -EINVAL;
 	memcpy(before, p->data, size);
 	map_begin(flow);
-	err = run(flow, side, layer, reg, p, s, script, len, count);
+	err = run(&r, script, len, count);
 	map_commit(flow, err == 0);
 	if (err == 0)
 		return 0;

@@ -29,8 +29,9 @@ int mon_edit_script(struct mon_flow *flow, unsigned side, unsigned layer, uint32
 		    const uint8_t *script, uint32_t len, uint32_t count);
 
 /* The maps of this layer and direction with numbers in (from, to] (for MON_SVR as sender: in [to, from), downwards) are applied to a
- * packet: remembered edits to its payload, its sequence number moved.  Call these only where flow->xlate is not NULL. */
-void mon_edit_pass(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t from, uint32_t to, struct pkt *p,
+ * packet: remembered edits to its payload, its sequence number moved.  It may become another, larger one (mon_pkt_grow).  Call these only
+ * where flow->xlate is not NULL. */
+void mon_edit_pass(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t from, uint32_t to, struct pkt **p,
 		   struct mon_seg *s);
 void mon_edit_in(struct mon_flow *flow, unsigned side, struct pkt *p, struct mon_seg *s);
 void mon_edit_middle(struct mon_flow *flow, unsigned side, struct pkt *p, struct mon_seg *s);
@@ -39,6 +40,10 @@ void mon_edit_middle(struct mon_flow *flow, unsigned side, struct pkt *p, struct
 bool mon_edit_at_rcv(const struct mon_flow *flow);
 
 void mon_edit_free(struct mon_flow *flow);
+
+/* In its place one of our own, in plain memory, with room for so many bytes; false: there is none.  Such a one can leave only as copies
+ * (mon_send). */
+bool mon_pkt_grow(struct pkt **p, uint32_t room);
 
 /* Set checksums of an IPv4 or IPv6 frame that carries TCP or UDP (0 in UDP stays 0 over IPv4). */
 void mon_edit_csum(struct pkt *p, const struct mon_seg *s, bool ip, bool l4);

@@ -109,7 +109,7 @@ static bool reset_to(struct mon *m, struct mon_flow *f, unsigned side)
 	s.flags = SEG_RST | SEG_ACK;
 	if (f->xlate != NULL)
 		mon_edit_pass(f, 1 - side, MON_LAYER_RCV, side == MON_CLI ? UINT32_MAX : 0, side == MON_CLI ? 0 : UINT32_MAX,
-			      p, &s);
+			      &p, &s);
 	mon_edit_csum(p, &s, true, true);
 	mon_send_to(m, p, (unsigned)port);
 	return true;

@@ -6,16 +6,24 @@ stackd_core_sources += \
 	stackd/mon/arena.c stackd/mon/arena_chunk.c stackd/mon/arena_index.c stackd/mon/arena_priv.h stackd/mon/arena_stream.c
 
 stackd_core_sources += \
-	stackd/mon/arena.h stackd/mon/edit.h stackd/mon/flow.h stackd/mon/map.h stackd/mon/mon.h stackd/mon/priv.h \
+	stackd/mon/arena.h stackd/mon/edit.h stackd/mon/flow.h stackd/mon/map.h stackd/mon/mon.h \
+	stackd/mon/payload.h stackd/mon/priv.h \
 	stackd/mon/aside.c stackd/mon/chain.c stackd/mon/edit.c stackd/mon/emit.c stackd/mon/filter.c stackd/mon/flow.c \
 	stackd/mon/follow.c stackd/mon/frag.c stackd/mon/half.c stackd/mon/inject.c stackd/mon/lane.c stackd/mon/life.c \
-	stackd/mon/map.c stackd/mon/mon.c stackd/mon/order.c stackd/mon/out.c stackd/mon/pass.c stackd/mon/seg.c stackd/mon/view.c
+	stackd/mon/map.c stackd/mon/mon.c stackd/mon/order.c stackd/mon/out.c stackd/mon/pass.c stackd/mon/payload.c \
+	stackd/mon/seg.c stackd/mon/view.c
 
 check_PROGRAMS += tests/unit/test_mon_edit
 TESTS += tests/unit/test_mon_edit
-tests_unit_test_mon_edit_SOURCES = tests/unit/test_mon_edit.c stackd/mon/edit.c stackd/mon/map.c
+tests_unit_test_mon_edit_SOURCES = tests/unit/test_mon_edit.c
 tests_unit_test_mon_edit_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(DPDK_CFLAGS)
-tests_unit_test_mon_edit_LDADD = $(CHECK_LIBS)
+tests_unit_test_mon_edit_LDADD = libstackd-core.la $(CHECK_LIBS) $(DPDK_LIBS)
+
+check_PROGRAMS += tests/unit/test_mon_payload
+TESTS += tests/unit/test_mon_payload
+tests_unit_test_mon_payload_SOURCES = tests/unit/test_mon_payload.c stackd/mon/payload.c
+tests_unit_test_mon_payload_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_unit_test_mon_payload_LDADD = $(CHECK_LIBS)
 
 check_PROGRAMS += tests/unit/test_mon_filter
 TESTS += tests/unit/test_mon_filter

@@ -75,10 +75,10 @@ static uint32_t gone(const struct mon_flow *f, const struct map *m, unsigned sid
 	return seq_lt(edge, at) ? at : edge;
 }
 
-static bool clashes(const struct map *m, uint32_t at, uint32_t cut)
+static bool clashes(const struct map *m, uint32_t at, uint32_t cut, bool tail)
 {
 	for (const struct edit *e = m->first; e != NULL; e = e->next) {
-		if (e->tail && e->at == at && cut > 0)
+		if (e->tail && e->at == at && !tail)
 			continue; /* that belongs to the byte before */
 		if (!e->fresh && (e->at == at || (seq_lt(at, e->at + e->cut) && seq_lt(e->at, at + cut))))
 			return true;
@@ -100,8 +100,9 @@ int map_note(struct mon_flow *f, unsigned side, unsigned layer, uint32_t reg, ui
 	if (seq_lt(at, first) && seq_lt(first, at + cut)) { /* a longer segment than before: what is new of it can still be cut */
 		cut -= first - at;
 		at = first;
+		put = 0;
 	}
-	if ((tail ? first != at - 1 : first != at) || clashes(m, at, cut))
+	if ((tail ? first != at - 1 : first != at) || clashes(m, at, cut, tail))
 		return 0;
 	if (x->edits >= EDITS_MAX || x->bytes + put > BYTES_MAX)
 		return -ENOSPC;
@@ -265,28 +266,42 @@ static void text_edit(const struct map *m, const uint8_t *from, uint32_t x, uint
 	text_put(t, from + pos, len - pos);
 }
 
-static void segment(struct map *m, struct pkt *p, struct mon_seg *s)
+/* Room for a text of len bytes, as far as IP can say its length; what that leaves. */
+static uint32_t make_room(struct pkt **p, const struct mon_seg *s, uint32_t len)
+{
+	uint32_t most = 65535u - (s->text_off - s->l3_off);
+
+	if (len > most)
+		len = most;
+	if (s->text_off + len > (*p)->room && !mon_pkt_grow(p, s->text_off + len))
+		len = (*p)->room - s->text_off;
+	return len;
+}
+
+static void segment(struct map *m, struct pkt **p, struct mon_seg *s)
 {
 	static _Thread_local uint8_t buf[MON_FRAME_MAX];
 	bool syn = (s->flags & SEG_SYN) != 0;
 	uint32_t x = s->seq + syn, end = x + s->text_len + ((s->flags & SEG_FIN) != 0), seq = syn ? forward(m, s->seq) : forward(m, x);
-	struct text t = { .buf = buf, .room = p->room - s->text_off };
+	struct text t = { .buf = buf, .room = sizeof(buf) };
 	bool had = s->text_len > 0;
+	uint32_t len;
 
-	if (t.room > 65535u - (s->text_off - s->l3_off))
-		t.room = 65535u - (s->text_off - s->l3_off);
 	if (had) {
-		text_edit(m, p->data + s->text_off, x, s->text_len, &t);
-		memcpy(p->data + s->text_off, buf, t.len);
-		p->len = s->text_off + t.len;
+		text_edit(m, (*p)->data + s->text_off, x, s->text_len, &t);
+		len = make_room(p, s, t.len);
+		t.cut_short |= len < t.len;
+		t.len = len;
+		memcpy((*p)->data + s->text_off, buf, t.len);
+		(*p)->len = s->text_off + t.len;
 	}
 	if (t.cut_short) { /* the sender sends the rest again */
 		s->flags &= (uint8_t)~(SEG_FIN | SEG_PSH);
-		p->data[s->l4_off + 13] = s->flags;
+		(*p)->data[s->l4_off + 13] = s->flags;
 	}
 	if (had && t.len == 0 && (s->flags & (SEG_SYN | SEG_FIN | SEG_RST)) == 0)
 		seq--; /* nothing is left: as a keep-alive it still draws the acknowledgement that its sender waits for */
-	put32(p->data + s->l4_off + 4, seq);
+	put32((*p)->data + s->l4_off + 4, seq);
 	s->seq = seq;
 	s->text_len = (uint16_t)t.len;
 	s->wire_text = t.len;
@@ -297,7 +312,7 @@ static void segment(struct map *m, struct pkt *p, struct mon_seg *s)
 	m->passing = true;
 }
 
-void mon_edit_pass(struct mon_flow *f, unsigned side, unsigned layer, uint32_t from, uint32_t to, struct pkt *p,
+void mon_edit_pass(struct mon_flow *f, unsigned side, unsigned layer, uint32_t from, uint32_t to, struct pkt **p,
 		   struct mon_seg *s)
 {
 	struct map *list[MON_SLOTS_MAX * 4];
@@ -311,7 +326,7 @@ void mon_edit_pass(struct mon_flow *f, unsigned side, unsigned layer, uint32_t f
 	for (unsigned i = 0; i < n; i++)
 		segment(from < to ? list[i] : list[n - 1 - i], p, s);
 	if (n > 0)
-		mon_edit_lengths(p, s);
+		mon_edit_lengths(*p, s);
 }
 
 /* --- Acknowledgements ------------------------------------------------------------------------------------------------------------- */

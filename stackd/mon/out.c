@@ -56,17 +56,38 @@ static void joined_free(struct pkt *p)
 static const struct nic_ops joined_ops = { .free = joined_free };
 static struct nic joined = { .ops = &joined_ops, .name = "joined" };
 
-struct pkt *mon_pkt_joined(const struct pkt *like, const uint8_t *frame, uint32_t len)
+static struct pkt *plain(const struct pkt *like, const uint8_t *frame, uint32_t len, uint32_t room)
 {
-	uint32_t room = len + JOINED_SPARE; /* monitors may insert */
 	struct pkt *p = malloc(sizeof(*p) + room);
 
 	if (p == NULL)
 		return NULL;
-	*p = (struct pkt){ .data = (uint8_t *)(p + 1), .len = len, .room = room, .nic = &joined, .flags = PKT_JOINED,
-			   .port = like->port, .when_us = like->when_us };
+	*p = (struct pkt){ .data = (uint8_t *)(p + 1), .len = len, .room = room, .nic = &joined, .port = like->port,
+			   .when_us = like->when_us };
 	memcpy(p->data, frame, len);
 	return p;
+}
+
+struct pkt *mon_pkt_joined(const struct pkt *like, const uint8_t *frame, uint32_t len)
+{
+	struct pkt *p = plain(like, frame, len, len + JOINED_SPARE); /* monitors may insert */
+
+	if (p != NULL)
+		p->flags = PKT_JOINED;
+	return p;
+}
+
+bool mon_pkt_grow(struct pkt **p, uint32_t room)
+{
+	struct pkt *more = plain(*p, (*p)->data, (*p)->len, room);
+
+	if (more == NULL)
+		return false;
+	more->flags = (*p)->flags;
+	more->cut = (*p)->cut;
+	nic_free(*p);
+	*p = more;
+	return true;
 }
 
 static void put16(uint8_t *p, uint32_t v)
@@ -217,6 +238,24 @@ static void send_parts(struct mon *m, struct mon_pass *ps, unsigned port)
 	mon_pass_free(ps);
 }
 
+/* One that has grown, and shrunk again. */
+static void send_copy(struct mon *m, struct mon_pass *ps, unsigned port)
+{
+	struct pkt *p = nic_alloc(m->conf.port[port].nic);
+
+	if (p != NULL && p->room >= ps->pkt->len) {
+		memcpy(p->data, ps->pkt->data, ps->pkt->len);
+		p->len = ps->pkt->len;
+		p->flags = ps->pkt->flags;
+		mon_send_to(m, p, port);
+	} else {
+		if (p != NULL)
+			nic_free(p);
+		COUNT(m->stats, NIC_NOBUF);
+	}
+	mon_pass_free(ps);
+}
+
 static bool too_long(const struct nic *nic, const struct mon_pass *ps)
 {
 	return (ps->seg.version != 0 && ps->seg.l3_len > nic->mtu) || ps->pkt->len > (uint32_t)nic->mtu + ETH_HDR + VLAN_TAGS;
@@ -231,7 +270,10 @@ void mon_send(struct mon *m, struct mon_pass *ps)
 		send_pieces(m, ps, port);
 		mon_pass_free(ps);
 	} else if (!too_long(nic, ps)) {
-		mon_send_to(m, ps->pkt, port);
+		if (ps->pkt->nic == &joined)
+			send_copy(m, ps, port);
+		else
+			mon_send_to(m, ps->pkt, port);
 	} else if (ps->seg.kind == MON_SEG_TCP && ps->seg.text_len > 0 && ps->seg.text_off - ps->seg.l3_off < nic->mtu) {
 		send_parts(m, ps, port);
 	} else {

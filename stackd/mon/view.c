@@ -60,8 +60,8 @@ static void view_name(const struct mon_flow *f, const struct mon_view *v)
 static bool rec_note(struct mon *m, const struct mon_group *g, uint32_t rec, struct mon_flow *f)
 {
 	if (m->rec_flow[g->id] == NULL)
-		m->rec_flow[g->id] = calloc(m->conf.max_flows, sizeof(struct mon_flow *));
-	if (m->rec_flow[g->id] == NULL || rec >= m->conf.max_flows)
+		m->rec_flow[g->id] = calloc(arena_records(g->arena), sizeof(struct mon_flow *));
+	if (m->rec_flow[g->id] == NULL)
 		return false;
 	m->rec_flow[g->id][rec] = f;
 	return true;
@@ -103,5 +103,5 @@ struct mon_flow *mon_flow_named(struct mon *m, struct mon_lane *l, uint32_t rec,
 {
 	struct mon_flow **of = m->rec_flow[l->group->id];
 
-	return of != NULL && rec < m->conf.max_flows && of[rec] != NULL && (uint32_t)of[rec]->serial == gen ? of[rec] : NULL;
+	return of != NULL && rec < arena_records(l->group->arena) && of[rec] != NULL && (uint32_t)of[rec]->serial == gen ? of[rec] : NULL;
 }

@@ -50,7 +50,7 @@ static inline void discard(struct nic *host[2]);
 static inline void setup_mode(enum mon_port_mode mode, bool (*elsewhere)(void *arg, struct pkt *whole))
 {
 	struct mon_conf c = { .max_flows = 64, .idle_us = 300000000, .time_wait_us = 1000000, .pickup = true, .elsewhere = elsewhere };
-	struct arena_conf a = { .size = 16 << 20, .log_bytes = 1 << 20, .flows = c.max_flows, .span_max = 64 };
+	struct arena_conf a = { .size = 16 << 20, .log_bytes = 1 << 20, .flows = c.max_flows + 8, .span_max = 64 };
 
 	ck_assert_int_eq(nic_mem_pair(left, 4096, 1500), 0);
 	ck_assert_int_eq(nic_mem_pair(right, 4096, 1500), 0);

@@ -305,6 +305,37 @@ START_TEST(a_full_table_ends_the_oldest_flow)
 }
 END_TEST
 
+/* Who hears of the end a little late still finds the record and the streams. */
+START_TEST(a_flow_that_made_room_for_others_can_still_be_read)
+{
+	unsigned w = watcher(PASS);
+	struct mon_reader reader;
+	struct mon_event e = { .op = MEV_NONE };
+	struct tuple t = client;
+	struct mon_rec rec;
+	char got[8];
+
+	ck_assert_int_eq(mon_reader_init(&reader, group[0].mem.base, group[0].mem.size), 0);
+	handshake();
+	from_client(101, 501, SEG_ACK, "hello");
+	sock(w, 0, MON_STREAM, 0, MON_CONN_END, 0, 0);
+	t.sport = 999;
+	send_at(left, t, 1, 0, SEG_ACK, "hello");
+	for (unsigned i = 0; i < 70; i++) {
+		t.sport = (uint16_t)(2000 + i);
+		send_at(left, t, 1, 0, SEG_SYN, NULL);
+		discard(right);
+	}
+	ck_assert(take(w, &e));
+	ck_assert_uint_eq(e.events, MON_CONN_END);
+	ck_assert_int_eq(mon_read_rec(&reader, e.flow, e.gen, &rec), 0);
+	ck_assert_uint_eq(rec.side[MON_SVR].next, 5);
+	ck_assert_uint_eq(mon_read_stream(&reader, &rec, MON_SVR, MON_FIRST, 0, got, sizeof(got)), 5);
+	ck_assert_int_eq(memcmp(got, "hello", 5), 0);
+	discard(right);
+}
+END_TEST
+
 /* --- Inline ------------------------------------------------------------------------------------------------------------------ */
 
 START_TEST(a_packet_is_held_until_its_verdict)
@@ -713,6 +744,136 @@ START_TEST(a_segment_that_outgrows_the_mtu_leaves_as_two)
 }
 END_TEST
 
+/* All that comes at the right end: in order from `seq` on, in frames that fit.  Its length. */
+static uint32_t arrives_in_parts(uint32_t seq, char *to)
+{
+	struct pkt *p;
+	uint32_t len = 0;
+
+	mon_flush(mon, now);
+	while (nic_rx(right[1], 0, &p, 1, now) == 1) {
+		ck_assert_uint_le(p->len, ETH + 1500);
+		ck_assert_uint_eq(get32(p->data + ETH + IP + 4), seq + len);
+		memcpy(to + len, p->data + HDRS, p->len - HDRS);
+		len += p->len - HDRS;
+		nic_free(p);
+	}
+	return len;
+}
+
+/* Far more than a frame can hold, and again when the segment comes again, longer. */
+START_TEST(what_is_inserted_may_be_larger_than_any_frame)
+{
+	static char big[40000], got[70000];
+	unsigned w = watcher(PASS);
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	for (unsigned i = 0; i < sizeof(big); i++)
+		big[i] = (char)('a' + i % 26);
+	from_client(101, 501, SEG_ACK, "12");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 1, big, sizeof(big));
+	ck_assert_uint_eq(arrives_in_parts(101, got), sizeof(big) + 2);
+	ck_assert(got[0] == '1' && got[sizeof(big) + 1] == '2' && memcmp(got + 1, big, sizeof(big)) == 0);
+	from_client(103, 501, SEG_ACK, "34");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 1, big, sizeof(big));
+	ck_assert_uint_eq(arrives_in_parts(103 + sizeof(big), got), sizeof(big) + 2);
+	from_client(102, 501, SEG_ACK, "234"); /* too much for one packet: the rest is sent again, too, when this has been acknowledged */
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS);
+	ck_assert_uint_eq(arrives_in_parts(102, got), 65535 - IP - TCP);
+	ck_assert(memcmp(got, big, sizeof(big)) == 0 && memcmp(got + sizeof(big), "23", 2) == 0);
+	ck_assert(memcmp(got + sizeof(big) + 2, big, 65535 - IP - TCP - sizeof(big) - 2) == 0);
+	from_server(501, 102 + 65535 - IP - TCP, SEG_ACK, NULL);
+	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS);
+	discard(left);
+	from_client(104, 501, SEG_ACK, "4");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS);
+	ck_assert_uint_eq(arrives_in_parts(104 + sizeof(big), got), sizeof(big) + 1);
+	ck_assert(memcmp(got, big, sizeof(big)) == 0 && got[sizeof(big)] == '4');
+}
+END_TEST
+
+/* More than IP can say: it does not fit, and the policy decides. */
+START_TEST(what_is_inserted_must_fit_into_a_packet)
+{
+	static char big[65400];
+	unsigned w = watcher(DROP);
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(101, 501, SEG_ACK, "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 1, big, sizeof(big));
+	silence(right);
+	ck_assert_uint_eq(lane[w]->decided[MON_BY_NONSENSE], 1);
+}
+END_TEST
+
+/* Grown beyond a frame by one, and cut back by the next of the chain. */
+START_TEST(a_segment_that_has_grown_may_shrink_again)
+{
+	static char big[9000];
+	unsigned one = watcher(PASS), two = watcher(PASS);
+	struct mon_event e;
+
+	sock(one, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	sock(two, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(one, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(two, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(101, 501, SEG_ACK, "12");
+	e = want(one, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(one, e.claim, MON_INSERT, MON_PAYLOAD, 1, big, sizeof(big));
+	e = want(two, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(two, e.claim, MON_CHOMP, MON_PAYLOAD, 1, NULL, sizeof(big));
+	arrives_text(right, "12");
+}
+END_TEST
+
+/* One offset, two monitors of a chain: each puts its bytes before the byte that it sees there. */
+START_TEST(the_later_of_a_chain_inserts_before_what_the_earlier_has_inserted)
+{
+	unsigned one = watcher(PASS), two = watcher(PASS);
+	struct mon_event e;
+	uint32_t seq = 101;
+
+	sock(one, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	sock(two, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(one, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(two, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	for (unsigned again = 0; again < 2; again++) { /* the edits are remembered, in that order */
+		from_client(seq, 501, SEG_ACK, "ab");
+		e = want(one, MON_HK_SND, MON_CLI, MON_PKT_IN);
+		if (again)
+			verdict(one, e.claim, MON_PASS);
+		else
+			edit(one, e.claim, MON_INSERT, MON_PAYLOAD, 1, "<1>", 3);
+		e = want(two, MON_HK_SND, MON_CLI, MON_PKT_IN);
+		if (again)
+			verdict(two, e.claim, MON_PASS);
+		else
+			edit(two, e.claim, MON_INSERT, MON_PAYLOAD, 1, "<2>", 3);
+		arrives_text(right, "a<2><1>b");
+	}
+	from_server(501, 109, SEG_ACK, "cd"); /* towards the client the other is the later one */
+	e = want(two, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	edit(two, e.claim, MON_INSERT, MON_PAYLOAD, 1, "<2>", 3);
+	e = want(one, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	edit(one, e.claim, MON_INSERT, MON_PAYLOAD, 1, "<1>", 3);
+	arrives_text(left, "c<1><2>d");
+}
+END_TEST
+
 static void frame_of_its_own(unsigned w, const struct pkt *p)
 {
 	struct mon_cmd c = { .op = MCMD_SEND, .flow = MON_NONE };
@@ -1054,6 +1215,7 @@ int main(void)
 	tcase_add_test(t, what_is_stopped_is_told_no_more);
 	tcase_add_test(t, early_records_until_the_first_is_consumed);
 	tcase_add_test(t, a_full_table_ends_the_oldest_flow);
+	tcase_add_test(t, a_flow_that_made_room_for_others_can_still_be_read);
 	suite_add_tcase(s, t);
 	t = tcase_create("inline");
 	tcase_add_checked_fixture(t, setup, teardown);
@@ -1066,6 +1228,10 @@ int main(void)
 	tcase_add_test(t, a_translated_flow_is_found_from_both_ends);
 	tcase_add_test(t, inserted_bytes_move_the_rest_of_the_flow);
 	tcase_add_test(t, a_segment_that_outgrows_the_mtu_leaves_as_two);
+	tcase_add_test(t, what_is_inserted_may_be_larger_than_any_frame);
+	tcase_add_test(t, what_is_inserted_must_fit_into_a_packet);
+	tcase_add_test(t, a_segment_that_has_grown_may_shrink_again);
+	tcase_add_test(t, the_later_of_a_chain_inserts_before_what_the_earlier_has_inserted);
 	tcase_add_test(t, a_reset_ends_both_sides);
 	tcase_add_test(t, frames_of_a_monitor_s_own_find_their_way);
 	tcase_add_test(t, a_watched_packet_behind_a_held_one_is_copied);

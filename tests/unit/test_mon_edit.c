@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,7 @@ enum { ETH = 14, IP = 20, TCP = 20, TEXT = ETH + IP + TCP, ROOM = 4096 };
 /* --- Packets ------------------------------------------------------------------------------------------------------------ */
 
 struct frame {
-	struct pkt p;
+	struct pkt p, *at;
 	struct mon_seg s;
 	uint8_t bytes[ROOM];
 };
@@ -38,6 +39,7 @@ static uint32_t get32(const uint8_t *p)
 static void seg_make(struct frame *f, uint32_t seq, uint32_t ack, uint8_t flags, const void *text, uint32_t len)
 {
 	memset(f, 0, sizeof(*f));
+	f->at = &f->p;
 	f->p = (struct pkt){ .data = f->bytes, .len = TEXT + len, .room = ROOM };
 	f->bytes[12] = 8;
 	f->bytes[ETH] = 0x45;
@@ -336,7 +338,7 @@ static void ack_passes(struct world *w)
 
 	seg_make(&f, w->isn + 1 + w->high, w->peer_isn + 1, SEG_ACK, NULL, 0);
 	if (w->flow.xlate != NULL)
-		mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+		mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
 }
 
 static void segment(struct world *w, uint32_t off, uint32_t len, bool arrives)
@@ -354,7 +356,7 @@ static void segment(struct world *w, uint32_t off, uint32_t len, bool arrives)
 		w->seen = off + len;
 	editor(w, &f, off);
 	if (w->flow.xlate != NULL)
-		mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+		mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
 	gone_is(w, w->seen);
 	if (arrives)
 		receive(w, &f);
@@ -422,7 +424,7 @@ START_TEST(bytes_that_have_passed_are_not_edited_when_they_come_again)
 	add(&sc, MON_INSERT, MON_PAYLOAD, 10, "xyz", 3, 0);
 	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, sc.bytes, sc.len, 1), 0);
 	if (w->flow.xlate != NULL)
-		mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+		mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
 	ck_assert_uint_eq(f.s.text_len, 100);
 	ck_assert_int_eq(memcmp(f.bytes + TEXT, w->text, 100), 0);
 	mon_edit_free(&w->flow);
@@ -441,13 +443,13 @@ START_TEST(a_longer_retransmission_is_cut_where_it_is_new)
 	w->flow.seq_in = w->flow.seq_now = f.s.seq;
 	add(&sc, MON_CHOMP, MON_PAYLOAD, 50, NULL, 2, 0);
 	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, sc.bytes, sc.len, 1), 0);
-	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
 	ck_assert_uint_eq(f.s.text_len, 50);
 	seg_make(&f, w->isn + 1, 1, SEG_ACK, w->text, 100);
 	w->flow.seq_in = w->flow.seq_now = f.s.seq;
 	add(&again, MON_CHOMP, MON_PAYLOAD, 50, NULL, 5, 0);
 	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, again.bytes, again.len, 1), 0);
-	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
 	ck_assert_uint_eq(f.s.text_len, 95);
 	ck_assert_int_eq(memcmp(f.bytes + TEXT + 50, w->text + 55, 45), 0);
 	mon_edit_free(&w->flow);
@@ -466,7 +468,7 @@ START_TEST(a_segment_that_is_removed_whole_still_draws_an_acknowledgement)
 	w->flow.seq_in = w->flow.seq_now = f.s.seq;
 	add(&sc, MON_CHOMP, MON_PAYLOAD, 0, NULL, 4, 0);
 	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, sc.bytes, sc.len, 1), 0);
-	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
 	ck_assert_uint_eq(f.s.text_len, 0);
 	ck_assert_uint_eq(f.s.seq, w->isn); /* one below what is expected: RFC 9293, 3.10.7.4, answers with an ACK */
 	seg_make(&ack, 1, w->isn + 1, SEG_ACK, NULL, 0);
@@ -488,7 +490,7 @@ START_TEST(sack_blocks_are_translated)
 	w->flow.seq_in = w->flow.seq_now = f.s.seq;
 	add(&sc, MON_INSERT, MON_PAYLOAD, 2, "12345", 5, 0);
 	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, sc.bytes, sc.len, 1), 0);
-	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.p, &f.s);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
 	ck_assert_int_eq(memcmp(f.bytes + TEXT, "ab12345cdefgh", 13), 0);
 	seg_make(&ack, 1, w->isn + 1, SEG_ACK, NULL, 0);
 	memmove(ack.bytes + TEXT, "\1\1\5\12", 4);
@@ -509,6 +511,135 @@ START_TEST(sack_blocks_are_translated)
 }
 END_TEST
 
+/* --- One script ---------------------------------------------------------------------------------------------------------------- */
+
+/* What a script makes of a segment of a flow, which comes twice. */
+static void becomes(const struct script *sc, const char *text, const char *want)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct frame f;
+
+	world_make(w, 1);
+	for (unsigned again = 0; again < 2; again++) {
+		seg_make(&f, w->isn + 1, 1, SEG_ACK, text, (uint32_t)strlen(text));
+		w->flow.seq_in = w->flow.seq_now = f.s.seq;
+		ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, sc->bytes, sc->len, sc->count), 0);
+		if (w->flow.xlate != NULL)
+			mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
+		ck_assert_uint_eq(f.s.text_len, strlen(want));
+		ck_assert_int_eq(memcmp(f.bytes + TEXT, want, strlen(want)), 0);
+		sums_right(&f);
+		gone_is(w, (uint32_t)strlen(text));
+	}
+	mon_edit_free(&w->flow);
+	free(w);
+	/* without a flow it is the same */
+	seg_make(&f, 1, 1, SEG_ACK, text, (uint32_t)strlen(text));
+	ck_assert_int_eq(run_free(&f, sc), 0);
+	ck_assert_uint_eq(f.s.text_len, strlen(want));
+	ck_assert_int_eq(memcmp(f.bytes + TEXT, want, strlen(want)), 0);
+	sums_right(&f);
+}
+
+START_TEST(of_two_inserted_at_one_offset_the_later_comes_first)
+{
+	struct script sc = { .len = 0 };
+
+	add(&sc, MON_INSERT, MON_PAYLOAD, 2, "<1>", 3, 0);
+	add(&sc, MON_INSERT, MON_PAYLOAD, 2, "<2>", 3, 0);
+	becomes(&sc, "hello", "he<2><1>llo");
+}
+END_TEST
+
+START_TEST(a_script_may_change_what_it_has_put_in)
+{
+	struct script sc = { .len = 0 };
+
+	add(&sc, MON_INSERT, MON_PAYLOAD, 2, "<12>", 4, 0);
+	add(&sc, MON_INSERT, MON_PAYLOAD, 4, "mid", 3, 0);    /* he<1mid2>llo */
+	add(&sc, MON_OVERWRITE, MON_PAYLOAD, 1, "EA", 2, 0);  /* hEA1mid2>llo */
+	add(&sc, MON_CHOMP, MON_PAYLOAD, 7, NULL, 3, 0);      /* hEA1midlo */
+	add(&sc, MON_INSERT, MON_PAYLOAD, 9, "!", 1, 0);
+	becomes(&sc, "hello", "hEA1midlo!");
+}
+END_TEST
+
+START_TEST(what_was_put_in_and_taken_out_again_was_never_there)
+{
+	struct script sc = { .len = 0 };
+
+	add(&sc, MON_INSERT, MON_PAYLOAD, 2, "123", 3, 0);
+	add(&sc, MON_CHOMP, MON_PAYLOAD, 2, NULL, 3, 0);
+	becomes(&sc, "hello", "hello");
+}
+END_TEST
+
+START_TEST(a_payload_replaced_as_a_whole)
+{
+	struct script sc = { .len = 0 };
+
+	add(&sc, MON_CHOMP, MON_PAYLOAD, 0, NULL, 5, 0);
+	add(&sc, MON_INSERT, MON_PAYLOAD, 0, "good day", 8, 0);
+	becomes(&sc, "hello", "good day");
+}
+END_TEST
+
+/* One more than a script may have. */
+START_TEST(too_many_edits_change_nothing)
+{
+	struct script sc = { .len = 0 };
+	struct frame f;
+
+	for (unsigned i = 0; i < MON_EDITS_MAX; i++)
+		add(&sc, MON_INSERT, MON_PAYLOAD, 2, "x", 1, 0);
+	seg_make(&f, 1, 1, SEG_ACK, "hello", 5);
+	ck_assert_int_eq(run_free(&f, &sc), 0);
+	ck_assert_uint_eq(f.s.text_len, 5 + MON_EDITS_MAX);
+	add(&sc, MON_INSERT, MON_PAYLOAD, 2, "x", 1, 0);
+	seg_make(&f, 1, 1, SEG_ACK, "hello", 5);
+	ck_assert_int_eq(run_free(&f, &sc), -EINVAL);
+	ck_assert_uint_eq(f.s.text_len, 5);
+}
+END_TEST
+
+/* What goes behind a segment's last byte and what goes before the next one's first are two places, in that order, however both come again. */
+START_TEST(behind_one_segment_and_before_the_next)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct script end = { .len = 0 }, begin = { .len = 0 };
+	struct frame f, ack;
+
+	world_make(w, 2);
+	add(&end, MON_INSERT, MON_PAYLOAD, 4, ")", 1, 0);
+	add(&begin, MON_INSERT, MON_PAYLOAD, 0, "[[", 2, 0);
+	seg_make(&f, w->isn + 1, 1, SEG_ACK, "abcd", 4);
+	w->flow.seq_in = w->flow.seq_now = f.s.seq;
+	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, end.bytes, end.len, 1), 0);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
+	ck_assert_int_eq(memcmp(f.bytes + TEXT, "abcd)", 5), 0);
+	seg_make(&f, w->isn + 5, 1, SEG_ACK, "efgh", 4);
+	w->flow.seq_in = w->flow.seq_now = f.s.seq;
+	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, begin.bytes, begin.len, 1), 0);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
+	ck_assert_uint_eq(f.s.seq, w->isn + 6);
+	ck_assert_uint_eq(f.s.text_len, 6);
+	ck_assert_int_eq(memcmp(f.bytes + TEXT, "[[efgh", 6), 0);
+	seg_make(&f, w->isn + 1, 1, SEG_ACK, "abcdefgh", 8);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
+	ck_assert_uint_eq(f.s.text_len, 11);
+	ck_assert_int_eq(memcmp(f.bytes + TEXT, "abcd)[[efgh", 11), 0);
+	for (uint32_t got = 0; got <= 11; got++) { /* whatever the other end has: what it lacks comes again */
+		static const uint32_t want[] = { 0, 1, 2, 3, 3, 4, 4, 4, 5, 6, 7, 8 };
+
+		seg_make(&ack, 1, w->isn + 1 + got, SEG_ACK, NULL, 0);
+		mon_edit_middle(&w->flow, MON_SVR, &ack.p, &ack.s);
+		ck_assert_uint_eq(ack.s.ack - (w->isn + 1), want[got]);
+	}
+	mon_edit_free(&w->flow);
+	free(w);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("mon/edit");
@@ -520,6 +651,11 @@ int main(void)
 	tcase_add_test(t, a_packet_without_a_flow_is_changed_alone);
 	tcase_add_test(t, options_come_and_go_with_the_header_length);
 	tcase_add_test(t, nonsense_changes_nothing);
+	tcase_add_test(t, of_two_inserted_at_one_offset_the_later_comes_first);
+	tcase_add_test(t, a_script_may_change_what_it_has_put_in);
+	tcase_add_test(t, what_was_put_in_and_taken_out_again_was_never_there);
+	tcase_add_test(t, a_payload_replaced_as_a_whole);
+	tcase_add_test(t, too_many_edits_change_nothing);
 	suite_add_tcase(s, t);
 	t = tcase_create("flows");
 	tcase_add_loop_test(t, a_long_transfer_with_loss_arrives_as_edited, 0, 40);
@@ -527,6 +663,7 @@ int main(void)
 	tcase_add_test(t, a_longer_retransmission_is_cut_where_it_is_new);
 	tcase_add_test(t, a_segment_that_is_removed_whole_still_draws_an_acknowledgement);
 	tcase_add_test(t, sack_blocks_are_translated);
+	tcase_add_test(t, behind_one_segment_and_before_the_next);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
 	srunner_run_all(r, CK_NORMAL);
