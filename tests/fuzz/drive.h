@@ -2,8 +2,8 @@
  *
  * main() of a fuzzer where no libFuzzer drives it: the corpus, then inputs made of it by a seeded generator.  Few in make
  * check; STACKD_FUZZ_S=SECONDS runs that long, FUZZ_SEED chooses others.  An argument is a file to be replayed.  The
- * input that kills the fuzzer can be had again: the seed of each input is in `drive_seed`, which the report's core shows, and
- * FUZZ_ONE=SEED replays it.
+ * input that kills the fuzzer can be had again: its seed is told (of what a sanitizer finds, too, with abort_on_error=1 in its
+ * options), and FUZZ_ONE=SEED replays it.
  *
  * With libFuzzer: clang -DFUZZ_LIBFUZZER -fsanitize=fuzzer,address,undefined -I. ...
  */
@@ -11,6 +11,7 @@
 #define TESTS_FUZZ_DRIVE_H
 
 #include <dirent.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -147,6 +148,14 @@ static size_t drive_make(uint8_t *buf, size_t max)
 	return size;
 }
 
+/* SIGABRT: its last words. */
+static void drive_died(int sig)
+{
+	(void)fprintf(stderr, "the input can be had again with FUZZ_ONE=%llu\n", (unsigned long long)drive_seed);
+	(void)signal(sig, SIG_DFL);
+	(void)raise(sig); /* when we return */
+}
+
 /* runs: in make check; max: bytes of one input. */
 static int drive(const char *name, unsigned long runs, size_t max, int argc, char **argv)
 {
@@ -156,6 +165,7 @@ static int drive(const char *name, unsigned long runs, size_t max, int argc, cha
 	uint8_t *buf = malloc(max);
 	unsigned long n = 0;
 
+	(void)signal(SIGABRT, drive_died);
 	for (int i = 1; i < argc; i++)
 		drive_load(argv[i]);
 	if (argc == 1)
