@@ -179,6 +179,8 @@ static int send_filter(struct mon_watch *w, unsigned which, const struct mon_ins
 	} while (err == 0 && first < total);
 	if (err == -EINVAL)
 		shim_text("stackd refuses the compiled filter");
+	if (err == -E2BIG)
+		shim_text("the filters of this user would take too long: see `max_filter_steps' under `clients' in stackd's configuration");
 	return err;
 }
 

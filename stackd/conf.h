@@ -77,6 +77,7 @@ struct conf_client {
 	uint64_t hold_bytes;
 	uint32_t monitor_ring;   /* slots */
 	uint32_t max_monitor_sockets; /* per user, so that one cannot take all there are */
+	uint32_t max_filter_steps; /* per user, so that nobody's filters slow down every packet */
 };
 
 /* Of each engine; arenas of each group of monitors, too. */

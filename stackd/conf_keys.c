@@ -188,6 +188,8 @@ const struct conf_key conf_key[] = {
 	  "event records of one monitor context and engine that may be unread; a power of two", L(monitor_ring) },
 	{ "clients.max_monitor_sockets", CONF_NUMBER, "16", 1, 64, "sockets", "monitor sockets of all processes of one user; there are 64",
 	  L(max_monitor_sockets) },
+	{ "clients.max_filter_steps", CONF_NUMBER, "1024", 64, 262144, "instructions",
+	  "what the filters of all monitors of one user may take of one packet", L(max_filter_steps) },
 	{ "clients.memory", CONF_SIZE, "256M", 4194304, 1099511627776.0, "bytes", "payload memory of one context, both directions",
 	  L(memory) },
 };

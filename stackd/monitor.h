@@ -56,6 +56,7 @@ enum monitor_state {
 struct monitor_sock {
 	bool used;
 	uint16_t kind;
+	unsigned steps[3]; /* of its filters, by what they are for (enum mon_filter_which) */
 };
 
 /* The pieces of a filter that have come so far. */
@@ -86,6 +87,7 @@ struct monitor {
 	struct monitor_sock sock[MON_SOCKS_MAX];
 	unsigned slots; /* monitor sockets that engines have of it, closing ones included */
 	bool told_user, told_all; /* the log has that its user, or everybody, has all that it may have */
+	bool told_steps;          /* and that its filters are too long */
 	struct monitor_draft draft;
 	struct monitor_filter filter[MONITOR_FILTERS_MAX]; /* those that an engine may have */
 	unsigned filters;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stackd/log.h"
 #include "stackd/monitor.h"
 
 /* Room for one more of so many instructions; one that is being replaced counts until it has come back. */
@@ -15,6 +16,55 @@ static bool has_room(const struct monitor *m, unsigned insns)
 	for (unsigned i = 0; i < m->filters; i++)
 		insns += m->filter[i].insns;
 	return m->filters < MONITOR_FILTERS_MAX && insns <= MONITOR_INSNS_MAX;
+}
+
+static unsigned steps_of(const struct client *c)
+{
+	const struct monitor *m = c->monitor;
+	unsigned n = 0;
+
+	for (unsigned i = 0; m != NULL && i < MON_SOCKS_MAX; i++)
+		n += m->sock[i].used ? m->sock[i].steps[0] + m->sock[i].steps[1] + m->sock[i].steps[2] : 0;
+	return n;
+}
+
+/* Of the contexts of one process and rule one looks at a packet (monitor_group.c): does this one take longest? */
+static bool is_slowest(const struct ctl *ctl, const struct client *c)
+{
+	unsigned steps = steps_of(c);
+
+	for (const struct client *o = ctl->clients; o != NULL; o = o->next) {
+		unsigned n = o->cred.pid == c->cred.pid && o->rule == c->rule ? steps_of(o) : 0;
+
+		if (n > steps || (n == steps && o->id < c->id && n > 0))
+			return false;
+	}
+	return true;
+}
+
+static unsigned steps_of_user(const struct client *of)
+{
+	unsigned n = 0;
+
+	for (const struct client *c = of->ctl->clients; c != NULL; c = c->next)
+		n += c->cred.uid == of->cred.uid && is_slowest(of->ctl, c) ? steps_of(c) : 0;
+	return n;
+}
+
+/* Note that a socket's filter takes so many.  0 or -E2BIG: more than its user may have. */
+static int steps_take(struct client *c, uint16_t sock, uint16_t which, unsigned steps)
+{
+	unsigned *mine = &c->monitor->sock[sock].steps[which], before = *mine;
+
+	*mine = steps;
+	if (steps <= before || steps_of_user(c) <= c->rule->max_filter_steps)
+		return 0;
+	*mine = before;
+	if (!c->monitor->told_steps)
+		log_warn("ctl", "app %u (%s) gets no filter of %u steps: uid %u would have more than the %u that the rule for %s allows (max_filter_steps)",
+			 c->id, c->name, steps, (unsigned)c->cred.uid, c->rule->max_filter_steps, c->rule->name);
+	c->monitor->told_steps = true;
+	return -E2BIG;
 }
 
 void monitor_filter_drop(struct monitor *m, const struct mon_filter *f)
@@ -63,10 +113,13 @@ static int draft_add(struct monitor_draft *d, const struct ctl_mon_filter *p)
 static int filter_set(struct client *c, uint32_t id, uint16_t sock, uint16_t which, struct mon_filter *f, unsigned insns)
 {
 	struct monitor_request *r = monitor_request_new(c->monitor, c, id, MON_ORDER_FILTER);
+	int err = r == NULL ? -ENOMEM : steps_take(c, sock, which, f != NULL ? mon_filter_steps(f) : 0);
 
-	if (r == NULL) {
+	if (err != 0) {
 		mon_filter_free(f);
-		return ENOMEM;
+		if (r != NULL)
+			monitor_request_free(r);
+		return -err;
 	}
 	if (f != NULL)
 		c->monitor->filter[c->monitor->filters++] = (struct monitor_filter){ f, insns };

@@ -242,6 +242,25 @@ static struct mon_filter *filter_new(const struct bpf_insn *insn, unsigned count
 	return f;
 }
 
+unsigned mon_filter_steps(const struct mon_filter *f)
+{
+	unsigned before[MON_FILTER_MAX] = { 0 }, most = 0, to[2]; /* jumps go forward only */
+
+	for (unsigned i = 0; i < f->count; i++) {
+		unsigned here = before[i] + 1;
+
+		if (BPF_CLASS(f->insn[i].code) == BPF_RET) {
+			most = here > most ? here : most;
+			continue;
+		}
+		for (unsigned n = edges(&f->insn[i], i, to); n > 0; n--) {
+			if (here > before[to[n - 1]])
+				before[to[n - 1]] = here;
+		}
+	}
+	return most;
+}
+
 /* --- Compiling ---------------------------------------------------------------------------------------------------- */
 
 /* Instructions on all ways through the program together. */

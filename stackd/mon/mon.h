@@ -43,6 +43,8 @@ struct mon_filter *mon_filter_make(const struct mon_insn *insn, unsigned count);
 /* The same from an expression, for scopes. why gets libpcap's words. */
 struct mon_filter *mon_filter_compile(const char *expression, char *why, size_t why_size);
 void mon_filter_free(struct mon_filter *f); /* accepts NULL */
+/* Instructions on the longest way through it. */
+unsigned mon_filter_steps(const struct mon_filter *f);
 /* NULL matches all. */
 bool mon_filter_match(const struct mon_filter *f, const struct pkt *p);
 bool mon_filter_match_bytes(const struct mon_filter *f, const uint8_t *frame, uint32_t len);

@@ -179,20 +179,19 @@ static int filter_ask(struct foe *f, const struct mon_insn *insn, unsigned total
 	return err;
 }
 
-/* So many ways through it that nobody may walk them. */
-static void labyrinth(struct foe *f)
+/* So many ways through it that nobody may walk them; of a length. 0 or an errno. */
+static int labyrinth(struct foe *f, unsigned len)
 {
 	static struct mon_insn p[MON_FILTER_MAX];
 	unsigned n = 0;
 
 	p[n++] = (struct mon_insn){ 0x30, 0, 0, 0 };
-	for (; n + 3 <= MON_FILTER_MAX; n += 2) {
+	for (; n + 3 <= len; n += 2) {
 		p[n] = (struct mon_insn){ 0x15, 0, 1, n % 256 };
 		p[n + 1] = (struct mon_insn){ 0x04, 0, 0, 1 };
 	}
 	p[n++] = (struct mon_insn){ 0x16, 0, 0, 0 };
-	if (filter_ask(f, p, n) != 0)
-		fail("a long filter was refused: %s", f->why);
+	return filter_ask(f, p, n);
 }
 
 static void filters(void)
@@ -207,7 +206,10 @@ static void filters(void)
 		if (err != EINVAL)
 			fail("a filter with %s: %d", program[i].what, err);
 	}
-	labyrinth(&f);
+	if (labyrinth(&f, 900) != 0)
+		fail("a long filter was refused: %s", f.why);
+	if (labyrinth(&f, MON_FILTER_MAX) != E2BIG)
+		fail("a filter was let pass that takes too long for each packet");
 	for (unsigned i = 0; i < FLOOD && !f.dead; i++) {
 		struct mon_insn p[6];
 

@@ -269,7 +269,7 @@ static void world_open(void)
 	conf->client[0] = (struct conf_client){ .any = true, .endpoint = true, .max_sockets = 100, .max_contexts = 16, .user_contexts = 1024,
 						.memory = 24u << 20, .port = { { 1, 65535 } }, .ports = 1, .name = "*",
 						.monitor = MON_RIGHT_INLINE, .monitor_ring = FAKE_SLOTS,
-						.max_monitor_sockets = MON_SLOTS_MAX };
+						.max_monitor_sockets = MON_SLOTS_MAX, .max_filter_steps = 262144 };
 	conf->monitor = (struct conf_monitor){ .max_flows = 64, .memory = 1u << 20, .log_bytes = 1u << 16, .buffer_max = 1u << 16 };
 	w.ctl = (struct ctl){ .conf = conf, .stat = &w.stat, .next_id = 1, .net = &w.net, .core = w.cores,
 			      .cores = FAKE_CORES, .listen.fd = -1, .signals.fd = -1, .timer.fd = -1 };

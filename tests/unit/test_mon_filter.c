@@ -240,6 +240,33 @@ START_TEST(test_sizes)
 }
 END_TEST
 
+/* Not their number, but the longest way through. */
+START_TEST(test_steps)
+{
+	static const struct {
+		const char *text;
+		unsigned steps;
+	} known[] = { { "tcp port 80", 13 }, { "", 1 } };
+	const struct mon_insn split[] = { { BPF_LD | BPF_B | BPF_ABS, 0, 0, 0 }, { BPF_JMP | BPF_JEQ, 3, 0, 1 },
+					  { BPF_ALU | BPF_ADD, 0, 0, 1 }, { BPF_ALU | BPF_ADD, 0, 0, 1 }, RET, RET };
+	const struct mon_insn over[] = { { BPF_JMP | BPF_JA, 0, 0, 2 }, RET, RET, RET };
+	struct mon_filter *f;
+	char why[256];
+
+	for (unsigned i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		f = mon_filter_compile(known[i].text, why, sizeof(why));
+		ck_assert_uint_eq(mon_filter_steps(f), known[i].steps);
+		mon_filter_free(f);
+	}
+	f = mon_filter_make(split, 6);
+	ck_assert_uint_eq(mon_filter_steps(f), 5);
+	mon_filter_free(f);
+	f = mon_filter_make(over, 4);
+	ck_assert_uint_eq(mon_filter_steps(f), 2);
+	mon_filter_free(f);
+}
+END_TEST
+
 /* DPDK's verifier would take till the end of time. */
 START_TEST(test_more_ways_than_can_be_walked)
 {
@@ -366,6 +393,7 @@ int main(void)
 	tcase_add_loop_test(t, test_bad_programs, 0, sizeof(bad) / sizeof(bad[0]));
 	tcase_add_test(t, test_memory_written_on_every_way);
 	tcase_add_test(t, test_sizes);
+	tcase_add_test(t, test_steps);
 	tcase_add_test(t, test_more_ways_than_can_be_walked);
 	tcase_add_loop_test(t, test_random_programs, 0, 3);
 	tcase_add_test(t, test_garbage);

@@ -582,6 +582,42 @@ static int ask_whole(int s, uint16_t which, unsigned total)
 	return err;
 }
 
+static int ask_steps(int s, uint16_t which, unsigned total)
+{
+	program_make(total);
+	return ask_whole(s, which, total);
+}
+
+/* max_filter_steps: of one process the slowest context counts, of one user all processes, of what is replaced or closed nothing. */
+START_TEST(test_filters_longer_than_a_user_may_have)
+{
+	int s[4];
+
+	w.conf.client[0].max_filter_steps = 300;
+	for (unsigned i = 0; i < 4; i++) {
+		s[i] = with_socket();
+		newest()->cred.pid = i < 2 ? 1000 : 1000 + (pid_t)i;
+		newest()->cred.uid = i < 3 ? 1000 : 1001;
+	}
+	ck_assert_int_eq(ask_steps(s[0], MON_FILTER_RAW, 301), E2BIG);
+	ck_assert_int_eq(ask_steps(s[0], MON_FILTER_RAW, 200), 0);
+	ck_assert_int_eq(ask_steps(s[0], MON_FILTER_RAW, 300), 0); /* in its place */
+	ck_assert_int_eq(ask_steps(s[0], MON_FILTER_SYN, 2), E2BIG);
+	ck_assert_int_eq(ask_steps(s[1], MON_FILTER_RAW, 300), 0); /* the same process */
+	ck_assert_int_eq(ask_steps(s[2], MON_FILTER_RAW, 2), E2BIG);
+	ck_assert_int_eq(ask_steps(s[3], MON_FILTER_RAW, 300), 0); /* another user */
+	ask_piece(s[0], 0, 0, 0, 0);
+	ck_assert_int_eq(ask_steps(s[2], MON_FILTER_RAW, 2), E2BIG);
+	ask_close(s[1], 1, 0);
+	ck_assert_int_eq(ask_steps(s[0], MON_FILTER_RAW, 200), 0);
+	ck_assert_int_eq(ask_steps(s[2], MON_FILTER_RAW, 101), E2BIG);
+	ck_assert_int_eq(ask_steps(s[2], MON_FILTER_RAW, 100), 0);
+	for (unsigned i = 0; i < 4; i++)
+		close(s[i]);
+	nobody_is_left();
+}
+END_TEST
+
 /* Every packet may have to pass all filters of a context, so all of them together are bounded. */
 START_TEST(test_filters_longer_than_packets_wait)
 {
@@ -1115,6 +1151,7 @@ int main(void)
 	tcase_add_loop_test(t, test_filter_pieces_that_do_not_fit, 0, 12);
 	tcase_add_test(t, test_filter_of_nothing);
 	tcase_add_test(t, test_filters_longer_than_packets_wait);
+	tcase_add_test(t, test_filters_longer_than_a_user_may_have);
 	tcase_add_test(t, test_filter_never_finished);
 	tcase_add_loop_test(t, test_filters_under_way, 0, 3);
 	tcase_add_test(t, test_equal_scopes_share);
