@@ -93,6 +93,42 @@ START_TEST(every_counter_has_a_name_and_a_meaning)
 }
 END_TEST
 
+static char *page(void)
+{
+	const char *dir = getenv("srcdir");
+	char path[512], *text = calloc(1, 65536);
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/doc/man/stackd-counters.7", dir != NULL ? dir : ".");
+	f = fopen(path, "r");
+	ck_assert_msg(f != NULL, "%s", path);
+	ck_assert_uint_gt(fread(text, 1, 65535, f), 0);
+	fclose(f);
+	return text;
+}
+
+/* stackd-counters(7) has each of them, in the words of the table, and no other. */
+START_TEST(the_man_page_has_every_counter)
+{
+	char *text = page(), line[512];
+	struct stat_name name;
+	unsigned n = 0, told = 0;
+
+	for (; segment_counter_name(&view, n, &name); n++) {
+		snprintf(line, sizeof(line), "\n.TP\n.B %s\n%s\n", name.name, name.text);
+		ck_assert_msg(strstr(text, line) != NULL, "doc/man/stackd-counters.7 lacks:%s", line);
+	}
+	for (unsigned i = 0; segment_nic_name(&view, i, &name); i++, n++) {
+		snprintf(line, sizeof(line), "\n.TP\n.B %s\n", name.name);
+		ck_assert_msg(strstr(text, line) != NULL, "doc/man/stackd-counters.7 lacks:%s", line);
+	}
+	for (const char *p = text; (p = strstr(p, "\n.TP\n.B ")) != NULL; p++)
+		told++;
+	ck_assert_uint_eq(told, n);
+	free(text);
+}
+END_TEST
+
 START_TEST(counters_are_read_where_they_are_counted)
 {
 	for (unsigned e = 0; e < 3; e++)
@@ -293,6 +329,7 @@ int main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t, head_describes_the_segment);
 	tcase_add_test(t, every_counter_has_a_name_and_a_meaning);
+	tcase_add_test(t, the_man_page_has_every_counter);
 	tcase_add_test(t, counters_are_read_where_they_are_counted);
 	tcase_add_test(t, records_do_not_overlap);
 	tcase_add_test(t, nothing_beyond_the_tables);
