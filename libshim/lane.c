@@ -219,6 +219,7 @@ static void take_state(struct shim_ctx *c, struct shim_lane *l, const struct eve
 		news |= take_received(st, e);
 	st->tx_limit = e->state.tx_limit;
 	st->tx_sent = (uint32_t)e->state.tx_sent;
+	st->soft_err = (e->flags & EVF_SOFT) != 0 && e->state.err < 4096 ? (uint16_t)e->state.err : 0;
 	if (e->state.mss != 0)
 		st->mss = (uint16_t)(e->state.mss > UINT16_MAX ? UINT16_MAX : e->state.mss);
 	news |= take_flags(st, e->flags) | stream_out_edge(c, st);

@@ -151,6 +151,10 @@ static int get_plain(struct shim_ctx *c, struct shim_stream *st, int level, int 
 	case SO_ERROR:
 		(void)lane_pump(c);
 		*v = stream_take_error(st);
+		if (*v == 0) { /* as with Linux: an error that did not end it is told here alone */
+			*v = st->soft_err;
+			st->soft_err = 0;
+		}
 		return 0;
 	case SO_TYPE:
 		*v = SOCK_STREAM;

@@ -133,6 +133,7 @@ struct shim_stream {
 	uint8_t how; /* of the shutdown that is owed */
 	uint16_t local_port, peer_port;
 	uint16_t mss;
+	uint16_t soft_err; /* what ICMP has said, positive; 0: nothing */
 	int32_t err; /* pending error, positive; of a zombie: linger_s for CMD_CLOSE */
 	struct ipaddr local, peer;
 	union {

@@ -393,6 +393,7 @@ enum event_flags {
 	EVF_ERROR = 4,     /* the connection is dead; err says why */
 	EVF_CLOSED = 8,    /* both directions are closed in order; nothing more will come */
 	EVF_URGENT = 16,   /* urgent data was seen (and is delivered in line) */
+	EVF_SOFT = 32,     /* the connection goes on; err says what ICMP has said of it since it was heard last */
 };
 
 struct event {

@@ -53,13 +53,13 @@ static int put_state(struct app_env *env, struct app_conn *a)
 
 	tcp_view(env->tcp, a->conn, &v);
 	e.flags = (v.connected ? EVF_CONNECTED : 0) | (v.fin ? EVF_FIN : 0) | (v.err != 0 ? EVF_ERROR : 0) |
-		  (v.closed ? EVF_CLOSED : 0) | (v.urgent ? EVF_URGENT : 0);
+		  (v.closed ? EVF_CLOSED : 0) | (v.urgent ? EVF_URGENT : 0) | (v.err == 0 && v.soft_err != 0 ? EVF_SOFT : 0);
 	e.state.rx_end = v.rx_end;
 	e.state.tx_acked = v.tx_acked;
 	e.state.rx_chunk_no = v.rx_chunk_no;
 	e.state.rx_chunk = v.rx_chunk;
 	e.state.tx_limit = v.tx_limit;
-	e.state.err = (uint32_t)v.err;
+	e.state.err = (uint32_t)(v.err != 0 ? v.err : v.soft_err);
 	e.state.mss = v.mss;
 	e.state.srtt_us = v.srtt_us;
 	e.state.tx_sent = v.tx_sent;

@@ -66,7 +66,7 @@ static void take_new(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s
 		c->snd_nxt = c->snd_una;
 	c->tx_acked = off;
 	c->rexmits = 0;
-	c->soft_err = 0;
+	conn_soft_error(tcp, c, 0);
 	c->progress_us = tcp->now_us;
 	c->dup_acks_in = 0;
 	keep_near(c);

@@ -275,6 +275,7 @@ void tcp_view(struct tcp *tcp, struct tcp_conn *c, struct tcp_view *v)
 		.mss = c->mss,
 		.srtt_us = c->srtt_us,
 		.err = c->err,
+		.soft_err = c->soft_err,
 		.connected = (c->flags & CONN_CONNECTED) != 0,
 		.fin = fin,
 		.closed = c->err == 0 && fin && (c->state == TCP_TIME_WAIT || c->state == TCP_CLOSED),

@@ -301,6 +301,16 @@ uint16_t conn_overhead(const struct tcp_conn *c)
 	return (uint16_t)(net_ip_len(&c->peer) + SEG_HDR + ((c->flags & CONN_TS) != 0 ? SEG_TS_LEN : 0));
 }
 
+/* RFC 9293 3.9.1.8: the owner may ask for it.  0: the peer was heard. */
+void conn_soft_error(struct tcp *tcp, struct tcp_conn *c, int err)
+{
+	if (c->soft_err == err)
+		return;
+	c->soft_err = (int16_t)err;
+	c->note |= TCP_NOTE_STATE;
+	conn_mark(tcp, c, TODO_NOTE);
+}
+
 static void count_move(struct tcp *tcp, const struct tcp_conn *c, enum tcp_state to)
 {
 	if (to == TCP_SYN_SENT)

@@ -188,7 +188,7 @@ struct tcp_conn {
 	int16_t linger2_s;   /* 0: as configured; negative: none */
 	uint16_t defer_s;    /* passive opens wait so long for data */
 	int16_t err;      /* errno, 0: none */
-	int16_t soft_err; /* from ICMP; becomes err when the connection times out */
+	int16_t soft_err; /* from ICMP, told to the owner; becomes err when the connection times out */
 };
 static_assert(sizeof(struct tcp_conn) <= 704, "a million of them must fit in 1.5 GiB");
 

@@ -30,7 +30,7 @@ void tcp_icmp_error(void *arg, const struct net_icmp_error *e)
 	if ((c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD) && (e->own || is_hard(e)))
 		conn_end(tcp, c, errno_of(e));
 	else
-		c->soft_err = (int16_t)errno_of(e);
+		conn_soft_error(tcp, c, errno_of(e));
 }
 
 /* As Linux has it, by the codes of "unreachable"; RFC 792, RFC 1122 3.2.2.1, RFC 1812 5.2.7.1. */

@@ -140,7 +140,7 @@ void open_syn_sent(struct tcp *tcp, struct tcp_conn *c, struct seg_in *s)
 	c->snd_wnd = c->snd_wnd_max = s->pkt->tcp.wnd;
 	c->snd_wl1 = s->seq;
 	c->snd_wl2 = s->ack;
-	c->soft_err = 0;
+	conn_soft_error(tcp, c, 0);
 	open_take_options(tcp, c, &s->opts);
 	ecn_take_syn(tcp, c, s);
 	if (ack)

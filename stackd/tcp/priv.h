@@ -164,6 +164,7 @@ void conn_tuple(const struct tcp_conn *c, struct tuple *t);
 void conn_set_mss(struct tcp_conn *c);
 uint16_t conn_mss_of(const struct tcp_conn *c, uint16_t mtu);
 uint16_t conn_overhead(const struct tcp_conn *c);
+void conn_soft_error(struct tcp *tcp, struct tcp_conn *c, int err);
 void conn_queue_fin(struct tcp *tcp, struct tcp_conn *c);
 
 /* tcp.c */

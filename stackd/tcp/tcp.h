@@ -193,6 +193,7 @@ struct tcp_view {
 	uint32_t tx_limit;
 	uint32_t mss, srtt_us;
 	int err;        /* errno, positive; 0: none */
+	int soft_err;   /* the same, of a connection that goes on */
 	bool connected; /* has been ESTABLISHED */
 	bool fin;       /* all the peer will send is in rx_end */
 	bool closed;    /* both directions are done, in order */

@@ -395,6 +395,10 @@ static bool call_so_error(struct run *r, struct end *e, struct cursor *c, int64_
 	(void)r;
 	(void)c;
 	*got = e->prog == NULL ? -EBADF : take_error(e->prog);
+	if (*got == 0) {
+		*got = -e->prog->soft_err;
+		e->prog->soft_err = 0;
+	}
 	return true;
 }
 

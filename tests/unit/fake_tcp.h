@@ -197,7 +197,7 @@ void tcp_view(struct tcp *t, struct tcp_conn *c, struct tcp_view *v)
 {
 	fake_held(t, c);
 	*v = (struct tcp_view){ .state = c->state, .rx_end = c->rx_end, .tx_acked = c->tx_acked, .rx_chunk = BYTES_NONE,
-				.connected = c->state == TCP_ESTABLISHED, .err = c->err };
+				.connected = c->state == TCP_ESTABLISHED, .err = c->err, .soft_err = c->soft_err, .tx_sent = c->tx_end };
 }
 
 bool listen_owns(struct listen_table *t, uint32_t app, const struct ipaddr *addr, uint16_t port)

@@ -157,6 +157,7 @@ static void on_note(void *arg, struct tcp_conn *c)
 	p->fin = v.fin;
 	p->closed = v.closed;
 	p->err = v.err;
+	p->soft_err = v.soft_err;
 	must(v.tx_acked >= p->tx_acked);
 	must(v.tx_acked <= p->tx_end);
 	p->tx_acked = v.tx_acked;

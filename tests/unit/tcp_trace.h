@@ -56,7 +56,7 @@ struct prog {
 	struct bytes tx; /* its own view of what it has put where */
 	uint64_t tx_end, tx_acked, rx_pos;
 	bool accepted, open, fin, closed, released;
-	int err;
+	int err, soft_err;
 	unsigned notes;
 	uint64_t closing;
 };

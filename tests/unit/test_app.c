@@ -199,6 +199,12 @@ START_TEST(test_connect)
 	ck_assert_uint_eq(ev.handle.gen, 9);
 	heard(EV_STATE);
 	silence();
+	TAILQ_FIRST(&tcp.conns)->c.soft_err = EHOSTUNREACH; /* that ends nothing */
+	note(&TAILQ_FIRST(&tcp.conns)->c, TCP_NOTE_STATE);
+	ev = heard(EV_STATE);
+	ck_assert_uint_eq(ev.flags & (EVF_SOFT | EVF_ERROR), EVF_SOFT);
+	ck_assert_uint_eq(ev.state.err, EHOSTUNREACH);
+	silence();
 	well();
 }
 END_TEST

@@ -375,6 +375,32 @@ START_TEST(write_up_to_the_limit)
 }
 END_TEST
 
+/* What ICMP says of a connection that goes on is told by SO_ERROR, once, and by nothing else. */
+START_TEST(soft_errors)
+{
+	socklen_t len = sizeof(int);
+	int v;
+
+	up_with_one(NULL);
+	c.flags |= EVF_SOFT;
+	c.err = EHOSTUNREACH;
+	sd_tell(&c);
+	ck_assert_int_eq(mtcp_write(m, fd, big, 10), 10);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, SOL_SOCKET, SO_ERROR, &v, &len), 0);
+	ck_assert_int_eq(v, EHOSTUNREACH);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, SOL_SOCKET, SO_ERROR, &v, &len), 0);
+	ck_assert_int_eq(v, 0);
+	sd_tell(&c);
+	c.flags &= (uint16_t)~EVF_SOFT; /* the peer was heard */
+	c.err = 0;
+	sd_tell(&c);
+	ck_assert_int_eq(mtcp_getsockopt(m, fd, SOL_SOCKET, SO_ERROR, &v, &len), 0);
+	ck_assert_int_eq(v, 0);
+	ck_assert_int_eq(mtcp_write(m, fd, big, 10), 10);
+	down();
+}
+END_TEST
+
 START_TEST(write_before_the_first_state)
 {
 	struct event e = { .op = EV_ACCEPT, .handle = { 0, 1 } };
@@ -730,6 +756,7 @@ int main(void)
 	tcase_add_test(t, blocking_read);
 	tcase_add_test(t, write_names_the_chunks);
 	tcase_add_test(t, write_up_to_the_limit);
+	tcase_add_test(t, soft_errors);
 	tcase_add_test(t, write_before_the_first_state);
 	tcase_add_test(t, blocking_write);
 	tcase_add_test(t, full_command_ring);
