@@ -12,6 +12,7 @@ static bool take_when(struct run *r, struct cursor *c);
 static bool take_time(struct cursor *c, uint64_t *us);
 static bool perform(struct run *r, struct end *e, struct cursor *c);
 static void on_let_go(void *arg, struct tcp_conn *c);
+static void tell_line(struct run *r, const struct end *e, const char *what);
 
 static const struct tcp_conf *conf_wanted;
 static void (*host_let_go)(void *arg, struct tcp_conn *c);
@@ -152,11 +153,28 @@ bool run_line(struct run *r, const char *file, unsigned line, const char *text)
 		c.at += 2;
 	}
 	what = c.at;
+	r->called = false;
 	if (!perform(r, e, &c))
 		return false;
 	if (r->record)
-		run_tell(r, r->clock_us, e, what);
+		tell_line(r, e, what);
 	return at_end(&c) ? true : wrong(r, "not understood: %s", c.at);
+}
+
+/* Of a call also what it returned, whatever the script expects. */
+static void tell_line(struct run *r, const struct end *e, const char *what)
+{
+	char text[256];
+	size_t n = strcspn(what, "=#");
+
+	if (!r->called) {
+		run_tell(r, r->clock_us, e, what);
+		return;
+	}
+	while (n > 0 && isspace((unsigned char)what[n - 1]))
+		n--;
+	snprintf(text, sizeof(text), "%.*s = %s", (int)n, what, r->returned);
+	run_tell(r, r->clock_us, e, text);
 }
 
 /* A line as it should stand behind those that were printed. */
