@@ -224,11 +224,11 @@ static ssize_t read_now(struct shim_ctx *c, struct shim_stream *st, char *buf, s
 		return 0;
 	if (st->rx_end > st->rx_done && (st->s.flags & F_SHUT_RD) == 0)
 		return copy_out(c, st, buf, len, peek);
-	if (st->s.state == ST_DEAD) {
+	if (st->s.state == ST_DEAD && (st->s.flags & F_FIN) == 0) { /* after the FIN whatever came is the writer's */
 		err = stream_take_error(st);
 		return -err;
 	}
-	return (st->s.flags & (F_FIN | F_SHUT_RD | F_CLOSED)) != 0 ? 0 : -EAGAIN;
+	return st->s.state == ST_DEAD || (st->s.flags & (F_FIN | F_SHUT_RD | F_CLOSED)) != 0 ? 0 : -EAGAIN;
 }
 
 static ssize_t copy_out(struct shim_ctx *c, struct shim_stream *st, char *buf, size_t len, bool peek)

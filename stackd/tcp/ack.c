@@ -171,15 +171,18 @@ void ack_rtt(struct tcp *tcp, struct tcp_conn *c, uint32_t rtt_us)
 	ack_rto(tcp, c);
 }
 
-/* RFC 6298, (2.3), (2.4), (2.5): what the estimates say, without back-off. */
+/* RFC 6298, (2.3), (2.4), (2.5): what the estimates say, without back-off.  As in Linux the lower bound is that of the allowance above the
+ * round trip: where this hardly varies, the peer's delayed ACK is still waited for. */
 void ack_rto(struct tcp *tcp, struct tcp_conn *c)
 {
-	uint64_t rto_us, min_us = tcp->conf.rto_min_ms * UINT64_C(1000), max_us = tcp->conf.rto_max_ms * UINT64_C(1000);
+	uint64_t var_us = 4 * (uint64_t)c->rttvar_us, min_us = tcp->conf.rto_min_ms * UINT64_C(1000);
+	uint64_t rto_us, max_us = tcp->conf.rto_max_ms * UINT64_C(1000);
 
 	if (c->srtt_us == 0)
 		return;
-	rto_us = c->srtt_us + (c->rttvar_us > 250 ? 4 * (uint64_t)c->rttvar_us : 1000);
-	c->rto_us = (uint32_t)(rto_us < min_us ? min_us : rto_us > max_us ? max_us : rto_us);
+	rto_us = c->srtt_us + (var_us > min_us ? var_us : min_us);
+	rto_us -= rto_us % 1000; /* what timers tell apart */
+	c->rto_us = (uint32_t)(rto_us > max_us ? max_us : rto_us);
 }
 
 /* RFC 5681, section 2 */

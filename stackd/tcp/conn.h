@@ -58,6 +58,7 @@ enum conn_flags {
 	CONN_YOUNG = 0x400000,   /* on the list of those not yet told to a listener's owner */
 	CONN_COUNTED = 0x800000, /* in SYN-RECEIVED, counted in listen_lane.syns */
 	CONN_RELEASED = 0x1000000, /* the owner has let go of it */
+	CONN_INTERACTIVE = 0x2000000, /* what came was answered with data soon: acknowledgements ride on it */
 	CONN_ORPHAN = 0x40000000,  /* ... and what it queued is on its way yet: counted in struct tcp */
 	CONN_HELD_BACK = 0x20000000, /* in SYN-RECEIVED: the peer's ACK has come, the accept queue had no room */
 	CONN_DEFERRED = 0x10000000,  /* in SYN-RECEIVED: the peer's ACK has come, data has not (OPT_DEFER_ACCEPT) */
@@ -165,6 +166,7 @@ struct tcp_conn {
 	uint32_t rcvbuf;
 	uint16_t rcv_mss;       /* largest segment the peer has sent */
 	uint8_t probes;         /* zero window or keepalive probes without an answer */
+	uint8_t quick_acks;     /* so many more are not delayed */
 	uint8_t challenges;     /* in this window of time, RFC 5961, section 10 */
 	uint32_t unacked_bytes; /* received and not acknowledged yet */
 	uint32_t challenge_ms;

@@ -202,6 +202,8 @@ static enum verdict check_seq(struct tcp *tcp, struct tcp_conn *c, struct seg_in
 		if (s->len + fin > 0 && seq_le(end, c->rcv_nxt)) {
 			COUNT(tcp->stats, TCP_DUP);
 			sack_duplicate(tcp, c, s->seq, end);
+			c->flags &= ~(uint32_t)CONN_INTERACTIVE; /* perhaps our ACKs are too slow for it */
+			text_quick_acks(tcp, c);
 		} else {
 			COUNT(tcp->stats, TCP_OUT_OF_WINDOW);
 		}

@@ -13,6 +13,7 @@ enum {
 	BUF_MIN = 2048,
 };
 
+static void set_quick(struct tcp *tcp, struct tcp_conn *c, bool on);
 static int set_time(struct tcp *tcp, struct tcp_conn *c, uint32_t name, uint64_t value);
 static int set_size(struct tcp *tcp, struct tcp_conn *c, uint32_t name, uint64_t value);
 static int set_header(struct tcp_conn *c, uint32_t name, uint64_t value);
@@ -33,6 +34,8 @@ int tcp_setopt(struct tcp *tcp, struct tcp_conn *c, uint32_t name, uint64_t valu
 		c->flags = value != 0 ? c->flags | flag[name] : c->flags & ~flag[name];
 		if (name == OPT_NODELAY || name == OPT_CORK)
 			conn_mark(tcp, c, TODO_SEND);
+		if (name == OPT_QUICKACK)
+			set_quick(tcp, c, value != 0);
 		if (name == OPT_KEEPALIVE && value != 0)
 			timer_keepalive(tcp, c);
 		return 0;
@@ -106,6 +109,15 @@ bool option_takes_mtu(const struct tcp_conn *c)
 {
 	return c->mtu_discover == IP_PMTUDISC_WANT || c->mtu_discover == IP_PMTUDISC_DO ||
 	       (c->mtu_discover == IP_PMTUDISC_DONT && !net_is_ip4(&c->peer));
+}
+
+/* Off: delayed as if our answers took them along.  On: what waits goes at once. */
+static void set_quick(struct tcp *tcp, struct tcp_conn *c, bool on)
+{
+	if (!on)
+		c->flags |= CONN_INTERACTIVE;
+	else if (c->due_us[T_DELACK] != 0)
+		conn_mark(tcp, c, TODO_ACK);
 }
 
 /* How long, or how often. */

@@ -270,6 +270,8 @@ static bool send_new(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool fin
 		c->snd_max = end;
 	}
 	c->snd_nxt = end;
+	if (len > 0 && c->text_us != 0 && tcp->now_us - c->text_us < tcp->conf.delack_ms * UINT64_C(1000))
+		c->flags |= CONN_INTERACTIVE;
 	sent(tcp, c, len + fin);
 	return true;
 }
@@ -394,6 +396,7 @@ static bool emit(struct tcp *tcp, struct tcp_conn *c, uint8_t flags, uint32_t se
 	c->segs_out++;
 	net_send(tcp->net, p, tcp->now_us);
 	if ((flags & SEG_ACK) != 0) {
+		c->quick_acks -= c->unacked_bytes > 0 && c->quick_acks > 0;
 		c->last_ack_sent = c->rcv_nxt;
 		c->unacked_bytes = 0;
 		sack_told(c);

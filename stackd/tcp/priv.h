@@ -209,6 +209,7 @@ void ack_rto(struct tcp *tcp, struct tcp_conn *c);
 
 /* text.c */
 void text_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
+void text_quick_acks(struct tcp *tcp, struct tcp_conn *c); /* the next ones are not delayed */
 
 /* recover.c */
 void recover_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, const struct flight_news *n); /* c->flight is there */

@@ -128,12 +128,12 @@ static void enter(struct tcp *tcp, struct tcp_conn *c)
 	conn_mark(tcp, c, TODO_REXMIT);
 }
 
-/* One congestion event.  What is in flight counts, not more than cwnd; CUBIC takes cwnd when that was what held us back (RFC 9438,
- * 4.6). */
+/* One congestion event.  What is in flight counts, not more than cwnd.  CUBIC takes cwnd, as RFC 9438, 4.6 allows where an unused
+ * window does not grow, and as Linux does: else a loss when little was in flight would cost nearly all of it. */
 static void reduce(struct tcp_conn *c)
 {
 	uint32_t flight = c->snd_max - c->snd_una;
-	bool cwnd = flight == 0 || flight > c->cc.cwnd || (c->cc.name == CC_CUBIC && c->flight != NULL && c->flight->limited);
+	bool cwnd = flight == 0 || flight > c->cc.cwnd || c->cc.name == CC_CUBIC;
 
 	cc_ops(c->cc.name)->lost(&c->cc, cwnd ? c->cc.cwnd : flight, c->mss);
 	c->cc.cwnd = c->cc.ssthresh;
@@ -201,7 +201,7 @@ void recover_timeout(struct tcp *tcp, struct tcp_conn *c)
 		f->reo_us = 0;
 	}
 	if (c->rexmits <= 1) /* once for what is in flight */
-		cc_ops(c->cc.name)->timeout(&c->cc, flight, c->mss);
+		cc_ops(c->cc.name)->timeout(&c->cc, first && c->cc.name == CC_CUBIC ? c->cc.cwnd : flight, c->mss);
 	ecn_reduced(c);
 	c->cc.cwnd = c->mss;
 	c->recover = c->snd_max;
@@ -253,14 +253,25 @@ void recover_limited(struct tcp_conn *c)
 	f->limited_end = conn_tx_off(c, c->snd_nxt);
 }
 
-/* RFC 5681 3.1, with the bounds of RFC 3465: L = 2, 1 after a timeout, and RFC 9406's 8 with HyStart++. */
+/* RFC 3465: what one ACK may add in slow start.  L = 2, 1 after a timeout; with HyStart++ RFC 9406's 8, and none where SACK repairs what too
+ * much was: an ACK for the whole initial window doubles it, as in Linux. */
+static uint32_t most_at_once(const struct tcp_conn *c)
+{
+	if ((c->flags & CONN_LOSS) != 0)
+		return c->mss;
+	if (c->cc.name == CC_RENO)
+		return LIMIT_RENO * (uint32_t)c->mss;
+	return (c->flags & CONN_SACK) != 0 ? UINT32_MAX : LIMIT_HYSTART * (uint32_t)c->mss;
+}
+
+/* RFC 5681 3.1 */
 static void grow(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n)
 {
 	const struct flight *f = c->flight;
 	struct cc_ack a = {
 		.now_us = n->now_us,
 		.bytes = n->bytes,
-		.most = ((c->flags & CONN_LOSS) != 0 ? 1 : c->cc.name == CC_RENO ? LIMIT_RENO : LIMIT_HYSTART) * (uint32_t)c->mss,
+		.most = most_at_once(c),
 		.rtt_us = n->rtt_us,
 		.srtt_us = c->srtt_us,
 		.mss = c->mss,

@@ -15,6 +15,7 @@ struct sack_dups {
 };
 
 static bool is_dsack(const struct seg_in *s);
+static bool fin_waits(const struct tcp_conn *c);
 static void put_range(const struct tcp_conn *c, struct seg_opts *o, const struct reasm_range *r);
 static const struct reasm_range *range_of(const struct tcp_conn *c, uint32_t seq);
 
@@ -103,6 +104,14 @@ void sack_options(const struct tcp_conn *c, struct seg_opts *o, unsigned most)
 	while (o->sacks < most && (r = reasm_grown_before(&c->ooo, r)) != NULL)
 		if (r != holder)
 			put_range(c, o, r);
+	if (o->sacks < most && fin_waits(c) && (c->ooo.count == 0 || c->ooo.range[c->ooo.count - 1].to < c->rx_fin))
+		o->sack[o->sacks++] = (struct seg_sack){ c->irs + 1 + (uint32_t)c->rx_fin, c->irs + 2 + (uint32_t)c->rx_fin };
+}
+
+/* The peer's FIN is here before its turn: its number, too, need not be sent again. */
+static bool fin_waits(const struct tcp_conn *c)
+{
+	return (c->flags & (CONN_FIN_SEEN | CONN_RX_FIN)) == CONN_FIN_SEEN;
 }
 
 /* Blocks that fit beside `room` bytes of payload less than a full segment. */
@@ -117,7 +126,9 @@ unsigned sack_most(const struct tcp_conn *c, uint32_t room)
 
 static void put_range(const struct tcp_conn *c, struct seg_opts *o, const struct reasm_range *r)
 {
-	o->sack[o->sacks++] = (struct seg_sack){ c->irs + 1 + (uint32_t)r->from, c->irs + 1 + (uint32_t)r->to };
+	bool fin = fin_waits(c) && r->to == c->rx_fin;
+
+	o->sack[o->sacks++] = (struct seg_sack){ c->irs + 1 + (uint32_t)r->from, c->irs + 1 + (uint32_t)r->to + fin };
 }
 
 static const struct reasm_range *range_of(const struct tcp_conn *c, uint32_t seq)

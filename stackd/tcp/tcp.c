@@ -24,6 +24,7 @@ void tcp_conf_default(struct tcp_conf *c)
 		.rto_max_ms = 120000,
 		.rto_initial_ms = 1000,
 		.delack_ms = 40,
+		.quick_acks = 16,
 		.syn_retries = 7, /* 247 s; RFC 9293 3.8.3: at least three minutes */
 		.syn_ack_retries = 5,
 		.data_retries = 15,

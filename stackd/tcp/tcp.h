@@ -65,6 +65,7 @@ struct tcp_conf {
 	uint32_t time_wait_ms;
 	uint32_t rto_min_ms, rto_max_ms, rto_initial_ms;
 	uint32_t delack_ms;
+	uint32_t quick_acks;      /* of a connection's beginning, and after a pause: so many ACKs at most are not delayed */
 	uint32_t syn_retries, syn_ack_retries, data_retries, orphan_retries;
 	uint32_t fin_wait2_ms;
 	uint32_t max_orphans;     /* of this engine: connections that their programs have closed and that still send */

@@ -3,12 +3,15 @@
  * Payload and FIN: RFC 9293 3.10.7.4, seventh and eighth.  Bytes are written once, at their place in the stream in the owner's
  * memory, also those that come before their turn.
  */
+#include <errno.h>
+
 #include "stackd/tcp/priv.h"
 
 static bool take_bytes(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 static void take_next(struct tcp *tcp, struct tcp_conn *c, const uint8_t *text, uint32_t len);
 static void take_early(struct tcp *tcp, struct tcp_conn *c, uint64_t off, const uint8_t *text, uint32_t len);
 static void note_duplicate(struct tcp *tcp, struct tcp_conn *c, uint64_t from, uint64_t to);
+static void see_text(struct tcp *tcp, struct tcp_conn *c, uint32_t len);
 static void schedule_ack(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool filled);
 static void take_fin(struct tcp *tcp, struct tcp_conn *c);
 static void measure_rtt(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
@@ -49,12 +52,12 @@ static bool take_bytes(struct tcp *tcp, struct tcp_conn *c, const struct seg_in 
 	if (len == 0)
 		return true;
 	if ((c->flags & CONN_HELD) == 0 || ((c->flags & CONN_RX_SHUT) != 0 && c->state != TCP_ESTABLISHED)) {
-		conn_reset(tcp, c, 0); /* RFC 9293 3.6.1: data nobody will read */
+		/* RFC 9293 3.6.1: data nobody will read.  At the number that the peer expects, or it would not believe it (RFC 5961, 3.2) */
+		reply_rst(tcp, s);
+		conn_end(tcp, c, ECONNRESET);
 		return false;
 	}
-	c->text_us = tcp->now_us;
-	if (len > c->rcv_mss)
-		c->rcv_mss = (uint16_t)len;
+	see_text(tcp, c, len);
 	ecn_take_text(tcp, c, s);
 	if (off == c->rx_end) {
 		measure_rtt(tcp, c, s);
@@ -112,13 +115,38 @@ static void note_duplicate(struct tcp *tcp, struct tcp_conn *c, uint64_t from, u
 		sack_duplicate(tcp, c, c->irs + 1 + (uint32_t)from, c->irs + 1 + (uint32_t)to);
 }
 
+static void see_text(struct tcp *tcp, struct tcp_conn *c, uint32_t len)
+{
+	bool pause = c->text_us == 0 || tcp->now_us - c->text_us > c->rto_us;
+
+	c->text_us = tcp->now_us;
+	if (len > c->rcv_mss)
+		c->rcv_mss = (uint16_t)len;
+	if (pause)
+		text_quick_acks(tcp, c);
+}
+
+/* Its window is small and each ACK opens it: so many as take half of ours are not delayed (RFC 5681, 4.2 leaves it to us, this is Linux's
+ * rule), unless we answer with data, which takes them along. */
+void text_quick_acks(struct tcp *tcp, struct tcp_conn *c)
+{
+	uint32_t n = c->rcvbuf / (2u * c->rcv_mss);
+
+	n = n < 2 ? 2 : n;
+	n = n < tcp->conf.quick_acks ? n : tcp->conf.quick_acks;
+	if (n > c->quick_acks)
+		c->quick_acks = (uint8_t)n;
+}
+
 /* RFC 1122 4.2.3.2 and RFC 5681 4.2: at once for every second full segment and when a gap closes, else soon. */
 static void schedule_ack(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool filled)
 {
+	bool quick = (c->flags & CONN_QUICKACK) != 0 || (c->quick_acks > 0 && (c->flags & CONN_INTERACTIVE) == 0);
+
 	c->unacked_bytes += len;
 	if (filled)
 		c->dup_acks = 0; /* what they would have asked for is here */
-	if (filled || c->unacked_bytes >= 2u * c->rcv_mss || (c->flags & CONN_QUICKACK) != 0)
+	if (filled || c->unacked_bytes >= 2u * c->rcv_mss || quick)
 		conn_mark(tcp, c, TODO_ACK);
 	else if (c->due_us[T_DELACK] == 0)
 		timer_set(tcp, c, T_DELACK, tcp->now_us + tcp->conf.delack_ms * UINT64_C(1000));

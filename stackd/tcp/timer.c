@@ -70,6 +70,7 @@ static void due(struct tcp *tcp, struct tcp_conn *c, enum conn_timer kind)
 		due_rexmit(tcp, c);
 		break;
 	case T_DELACK:
+		c->flags &= ~(uint32_t)CONN_INTERACTIVE; /* no answer took it along */
 		conn_mark(tcp, c, TODO_ACK);
 		break;
 	case T_LIFE:

@@ -241,6 +241,7 @@ bool cell_observe(unsigned col, const struct happening *ev, bool stamps, bool si
 
 	run_begin(&r, six);
 	r.conf.sack = r.conf.window_scaling = false;
+	r.conf.quick_acks = 0; /* an ACK is delayed as the table says */
 	r.conf.timestamps = stamps;
 	if (column[col].rcvbuf != 0)
 		r.conf.rcvbuf_initial = r.conf.rcvbuf_max = column[col].rcvbuf;

@@ -158,7 +158,7 @@ static const struct {
 	size_t off, size;
 } options[] = {
 	OPTION(max_conns), OPTION(syn_queue), OPTION(time_wait_ms), OPTION(rto_min_ms), OPTION(rto_max_ms), OPTION(rto_initial_ms),
-	OPTION(delack_ms), OPTION(syn_retries), OPTION(syn_ack_retries), OPTION(data_retries), OPTION(orphan_retries),
+	OPTION(delack_ms), OPTION(quick_acks), OPTION(syn_retries), OPTION(syn_ack_retries), OPTION(data_retries), OPTION(orphan_retries),
 	OPTION(fin_wait2_ms), OPTION(keepidle_s), OPTION(keepintvl_s), OPTION(keepcnt), OPTION(rcvbuf_max),
 	OPTION(rcvbuf_initial), OPTION(sndbuf_max), OPTION(sndbuf_initial), OPTION(initial_cwnd), OPTION(congestion),
 	OPTION(timestamps), OPTION(sack), OPTION(window_scaling), OPTION(syn_cookies),

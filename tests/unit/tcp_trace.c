@@ -207,6 +207,7 @@ void host_start(struct host *h, uint8_t last_byte, host_tweak tweak)
 	h->net.tail = &h->net.head;
 	tcp_conf_default(&h->conf);
 	h->conf.max_conns = HOST_CONNS;
+	h->conf.quick_acks = 0;
 	h->conf.timestamps = h->conf.sack = h->conf.window_scaling = false;
 	memset(h->conf.secret, 0x5a ^ last_byte, sizeof(h->conf.secret));
 	if (tweak != NULL)

@@ -113,7 +113,7 @@ START_TEST(test_rack_timeout_spares_the_young)
 	expect(A, .seq = SEGNO(5), .len = MSS);
 	tick(40); /* the probe */
 	expect(A, .seq = SEGNO(5), .len = MSS);
-	tick(190);
+	tick(210);
 	put(MSS);
 	expect(A, .seq = SEGNO(6), .len = MSS);
 	tick(10);
@@ -136,7 +136,7 @@ START_TEST(test_tlp_last_segment)
 	expect(A, .seq = SEGNO(9), .len = MSS);
 	expect_none();
 	ck_assert_uint_eq(counted(TCP_TLP), 1);
-	tick(199);
+	tick(219);
 	expect_none(); /* one only; then the timeout, begun anew (7.3) */
 	tick(1);
 	expect(A, .seq = SEGNO(0), .len = MSS);
@@ -164,7 +164,7 @@ END_TEST
 START_TEST(test_tlp_one_segment)
 {
 	in_flight(WITH_SACK, 1, 0);
-	tick(179);
+	tick(199);
 	expect_none();
 	tick(1); /* the timeout would come first: the probe takes its place */
 	expect(A | P, .seq = SEGNO(0), .len = MSS);
@@ -242,7 +242,7 @@ START_TEST(test_tlp_not_here)
 	send(A, .seq = 1, .ack = SEGNO(10), .wnd = 0);
 	tick(190);
 	expect_none();
-	tick(20); /* the first probe of the window */
+	tick(30); /* the first probe of the window */
 	expect(A, .seq = SEGNO(10), .len = 1);
 	ck_assert_uint_eq(counted(TCP_TLP), 0);
 	ck_assert_uint_eq(counted(TCP_PERSIST), 1);

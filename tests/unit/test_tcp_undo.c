@@ -149,7 +149,7 @@ START_TEST(test_frto_spurious)
 		drain(); /* the probe, a new segment */
 		tick(20);
 	}
-	tick(_i != 0 ? 200 : 180);
+	tick(_i != 0 ? 220 : 200);
 	expect(A, .seq = SEGNO(0), .len = MSS);
 	expect_none();
 	ck_assert_uint_eq(counted(TCP_RTO), 1);
@@ -175,7 +175,7 @@ END_TEST
 START_TEST(test_frto_real)
 {
 	in_flight(WITHOUT_SACK, 10, 5);
-	tick(180);
+	tick(200);
 	expect(A, .seq = SEGNO(0), .len = MSS);
 	if (_i == 1) {
 		ACK_OF(1);
@@ -199,7 +199,7 @@ END_TEST
 START_TEST(test_frto_nothing_new)
 {
 	in_flight(WITHOUT_SACK, 10, 0);
-	tick(180);
+	tick(200);
 	expect(A, .seq = SEGNO(0), .len = MSS);
 	ACK_OF(1);
 	expect(A, .seq = SEGNO(1), .len = MSS);
@@ -214,7 +214,7 @@ START_TEST(test_frto_sack_real)
 	in_flight(WITH_SACK, 4, 8);
 	tick(20);
 	drain();
-	tick(200);
+	tick(220);
 	expect(A, .seq = SEGNO(0), .len = MSS);
 	ACK_OF(1);
 	drain();
