@@ -38,6 +38,7 @@
 	X(ARP_FULL, "arp.full", "neighbours not stored because the table is full") \
 	X(ARP_QUEUE_DROP, "arp.queue_drop", "packets dropped while an address was being resolved") \
 	X(ARP_FAILED, "arp.failed", "addresses nobody answered for") \
+	X(NEIGH_SUSPECT, "arp.suspected", "next hops, of both families, asked whether they are there since a peer behind them is silent") \
 	X(IP_IN, "ip.in", "IPv4 packets received") \
 	X(IP_BAD, "ip.bad", "IPv4 packets with a bad header") \
 	X(IP_CSUM, "ip.bad_checksum", "IPv4 packets with a bad header checksum") \

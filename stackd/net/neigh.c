@@ -62,6 +62,18 @@ void neigh_send(struct net *net, struct neigh *a, struct pkt *p, uint64_t now_us
 	}
 }
 
+void neigh_suspect(struct net *net, struct neigh *a, unsigned port, const struct ipaddr *addr, uint64_t now_us)
+{
+	struct neigh_entry *e = *neigh_find(net, a, port, addr);
+
+	if (!e || e->state != NEIGH_KNOWN || now_us - e->when_us < PROBE_WAIT_US || a->count[NEIGH_PROBING] >= NEIGH_BUSY_MAX)
+		return;
+	COUNT(net->stats, NEIGH_SUSPECT);
+	neigh_entry_move(a, e, NEIGH_PROBING);
+	e->tries = 0;
+	ask(net, a, e, now_us);
+}
+
 /* A packet of ours that waited: the segment in it.  We send TCP without extension headers. */
 static bool segment_of(const struct pkt *p, struct net_icmp_error *e)
 {

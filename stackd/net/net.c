@@ -194,6 +194,17 @@ struct pkt *net_alloc(struct net *net, const struct ipaddr *dst, uint16_t l3_len
 	return p;
 }
 
+void net_suspect(struct net *net, const struct ipaddr *dst, uint64_t now_us)
+{
+	struct route_hop hop;
+	const struct ipaddr *next;
+
+	if (!route_find(net, dst, &hop))
+		return;
+	next = is_unspecified(&hop.via) ? dst : &hop.via;
+	neigh_suspect(net, is_ip4(next) ? net->arp : net->nd, hop.port, next, now_us);
+}
+
 void net_send(struct net *net, struct pkt *p, uint64_t now_us)
 {
 	if (!is_ip4(&p->dst)) {

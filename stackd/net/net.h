@@ -159,6 +159,10 @@ void net_may_fragment(struct net *net, uint8_t *l3);
 /* Resolve and queue for sending; takes p over.  p->flags may carry PKT_TX_L4_CSUM. */
 void net_send(struct net *net, struct pkt *p, uint64_t now_us);
 
+/* Negative advice (RFC 9293 3.8.3, RFC 1122 3.3.1.4): a peer does not answer; perhaps it is the way.  The next hop is asked whether it
+ * is there, once a second at most. */
+void net_suspect(struct net *net, const struct ipaddr *dst, uint64_t now_us);
+
 /* Send what is queued, all ports. */
 void net_flush(struct net *net, uint64_t now_us);
 

@@ -157,6 +157,9 @@ struct pkt *eth_alloc(struct net *net, struct net_port *port, uint16_t l3_len);
 
 /* neigh.c: send an IP packet to the neighbour p->dst; it waits while the link address is being asked for. */
 void neigh_send(struct net *net, struct neigh *n, struct pkt *p, uint64_t now_us);
+
+/* Whoever is behind it does not answer: is it there?  One that has just answered is. */
+void neigh_suspect(struct net *net, struct neigh *a, unsigned port, const struct ipaddr *addr, uint64_t now_us);
 uint64_t neigh_tick(struct net *net, struct neigh *n, uint64_t now_us);
 void neigh_destroy(struct net *net, struct neigh *n);
 

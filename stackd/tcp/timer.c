@@ -9,6 +9,8 @@
 
 #include "stackd/tcp/priv.h"
 
+enum { R1 = 3 }; /* SHLD-10 */
+
 static void rearm(struct tcp *tcp, struct tcp_conn *c);
 static void due(struct tcp *tcp, struct tcp_conn *c, enum conn_timer kind);
 static void due_rexmit(struct tcp *tcp, struct tcp_conn *c);
@@ -16,6 +18,7 @@ static void due_syn(struct tcp *tcp, struct tcp_conn *c);
 static void due_persist(struct tcp *tcp, struct tcp_conn *c);
 static void due_life(struct tcp *tcp, struct tcp_conn *c);
 static void due_keepalive(struct tcp *tcp, struct tcp_conn *c);
+static void advise(struct tcp *tcp, const struct tcp_conn *c);
 static void back_off(struct tcp *tcp, struct tcp_conn *c);
 static bool out_of_time(const struct tcp *tcp, const struct tcp_conn *c);
 static uint64_t user_limit(const struct tcp *tcp, const struct tcp_conn *c, uint64_t at_us);
@@ -129,6 +132,7 @@ static void due_rexmit(struct tcp *tcp, struct tcp_conn *c)
 	COUNT(tcp->stats, TCP_RTO);
 	if (c->rexmits < UINT8_MAX)
 		c->rexmits++;
+	advise(tcp, c);
 	path_timeout(tcp, c);
 	recover_timeout(tcp, c);
 	back_off(tcp, c);
@@ -157,6 +161,7 @@ static void due_syn(struct tcp *tcp, struct tcp_conn *c)
 		return;
 	}
 	c->rexmits++;
+	advise(tcp, c);
 	c->flags &= ~(uint32_t)CONN_TIMED;
 	back_off(tcp, c);
 	timer_set(tcp, c, T_REXMIT, user_limit(tcp, c, tcp->now_us + c->rto_us));
@@ -237,6 +242,13 @@ void timer_fin_wait_2(struct tcp *tcp, struct tcp_conn *c)
 		conn_end(tcp, c, 0);
 	else
 		timer_set(tcp, c, T_LIFE, tcp->now_us + wait_us + 1);
+}
+
+/* RFC 9293 3.8.3, MUST-20 and MUST-22: from R1 retransmissions on the next hop is doubted too. */
+static void advise(struct tcp *tcp, const struct tcp_conn *c)
+{
+	if (c->rexmits >= R1)
+		net_suspect(tcp->net, &c->peer, tcp->now_us);
 }
 
 /* RFC 6298, 5.5 */

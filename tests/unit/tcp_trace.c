@@ -113,6 +113,13 @@ void net_may_fragment(struct net *net, uint8_t *l3)
 		l3[6] = 0;
 }
 
+void net_suspect(struct net *net, const struct ipaddr *dst, uint64_t now_us)
+{
+	must(memcmp(dst, &net->addr, sizeof(*dst)) != 0);
+	must(now_us <= net->host->now_us);
+	net->suspects++;
+}
+
 void net_send(struct net *net, struct pkt *p, uint64_t now_us)
 {
 	p->when_us = now_us;

@@ -48,6 +48,7 @@ struct net {
 	bool no_buffer, no_route;
 	struct pkt *head, **tail; /* sent */
 	unsigned queued, out;     /* out: frames that nobody has freed */
+	unsigned suspects;
 };
 
 /* What a program would keep. */

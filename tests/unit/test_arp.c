@@ -309,6 +309,31 @@ START_TEST(silent_aged_neighbour_is_forgotten)
 }
 END_TEST
 
+/* RFC 9293 3.8.3: TCP doubts the way. One that has just answered is not asked; one that is silent is forgotten. */
+START_TEST(suspected_neighbour_is_polled)
+{
+	const struct ipaddr peer = from_ip4(PEER), far = from_ip4(FAR);
+
+	know(PEER, mac_a);
+	net_suspect(net, &peer, now);
+	out_nothing();
+	net_suspect(net, &far, now); /* its gateway is not known: it will be asked for anyway */
+	out_nothing();
+	tick_to(T0 + 2000000);
+	net_suspect(net, &peer, now);
+	out_arp(1, mac_a, OURS, PEER);
+	net_suspect(net, &peer, now);
+	out_nothing();
+	ck_assert_uint_eq(stats.n[CNT_NEIGH_SUSPECT], 1);
+	tick_to(now + 1100000);
+	out_arp(1, mac_a, OURS, PEER);
+	tick_to(now + 1100000);
+	send_mark(PEER, 2);
+	out_arp(1, all_ones, OURS, PEER);
+	out_nothing();
+}
+END_TEST
+
 START_TEST(conflict_is_counted_and_defended_rarely)
 {
 	in_arp(2, mac_a, OURS, OURS);
@@ -434,6 +459,7 @@ SUITE_BEGIN("arp")
 	TEST(request_for_us_makes_an_entry_on_link_only)
 	TEST(aged_neighbour_is_polled_and_used)
 	TEST(silent_aged_neighbour_is_forgotten)
+	TEST(suspected_neighbour_is_polled)
 	TEST(conflict_is_counted_and_defended_rarely)
 	TEST(malformed_is_counted)
 	TEST(scan_cannot_fill_the_table)

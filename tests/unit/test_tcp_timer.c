@@ -148,8 +148,40 @@ START_TEST(test_next_us)
 }
 END_TEST
 
+/* RFC 9293 3.8.3, MUST-20: IP hears of it when R1 is reached, for SYNs too (MUST-22). */
+START_TEST(test_negative_advice)
+{
+	established();
+	put(100);
+	while (T.conn->rexmits < 2)
+		tick(10);
+	ck_assert_uint_eq(T.h.net.suspects, 0);
+	while (T.conn->rexmits < 4)
+		tick(10);
+	ck_assert_uint_eq(T.h.net.suspects, 2);
+	while (T.h.net.queued > 0)
+		nic_free(host_sent(&T.h));
+	trace_end();
+}
+END_TEST
+
+START_TEST(test_negative_advice_syn)
+{
+	trace_begin(NULL);
+	host_connect(&T.h, &(struct ipaddr[]){ ip4(2) }[0], 80);
+	for (unsigned i = 0; i < 800; i++)
+		tick(10);
+	ck_assert_uint_eq(T.h.net.suspects, 1);
+	while (T.h.net.queued > 0)
+		nic_free(host_sent(&T.h));
+	trace_end();
+}
+END_TEST
+
 static void add(TCase *tc)
 {
+	tcase_add_test(tc, test_negative_advice);
+	tcase_add_test(tc, test_negative_advice_syn);
 	tcase_add_test(tc, test_keepalive_answered);
 	tcase_add_test(tc, test_keepalive_unanswered);
 	tcase_add_test(tc, test_keepalive_waits_for_silence);
