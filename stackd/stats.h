@@ -150,6 +150,7 @@
 	X(MON_PKTS, "mon.packets", "packets that monitors watch") \
 	X(MON_PARTIAL, "mon.partial_checksum", "passing packets whose checksum the sender left to its port: completed") \
 	X(MON_FORWARDED, "mon.forwarded", "packets sent on to the other side of a bridge") \
+	X(MON_ANSWERED, "mon.answered", "acknowledgements sent for segments of which monitors have left nothing") \
 	X(MON_SPLIT, "mon.split", "segments that were too long for the port they left by, sent as several") \
 	X(MON_TOO_LONG, "mon.too_long", "packets longer than the MTU of the port they would leave by") \
 	X(MON_BAD, "mon.bad_packets", "packets with a bad header or checksum: sent on by a bridge as they are, shown to raw monitors alone") \

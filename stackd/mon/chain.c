@@ -437,7 +437,7 @@ void mon_map_upto(struct mon_pass *ps, uint32_t reg, bool before)
 		ps->mapped = UINT32_MAX;
 	if (ps->mapped == reg)
 		return;
-	mon_edit_pass(ps->flow, ps->snd->side, layer, ps->mapped, reg, &ps->pkt, &ps->seg);
+	ps->emptied |= mon_edit_pass(ps->flow, ps->snd->side, layer, ps->mapped, reg, &ps->pkt, &ps->seg);
 	memset(ps->log_at, 0, sizeof(ps->log_at));
 	ps->mapped = reg;
 }

@@ -29,12 +29,16 @@ int mon_edit_script(struct mon_flow *flow, unsigned side, unsigned layer, uint32
 		    const uint8_t *script, uint32_t len, uint32_t count);
 
 /* The maps of this layer and direction with numbers in (from, to] (for MON_SVR as sender: in [to, from), downwards) are applied to a
- * packet: remembered edits to its payload, its sequence number moved.  It may become another, larger one (mon_pkt_grow).  Call these only
- * where flow->xlate is not NULL. */
-void mon_edit_pass(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t from, uint32_t to, struct pkt **p,
+ * packet: remembered edits to its payload, its sequence number moved.  It may become another, larger one (mon_pkt_grow).  True: it had
+ * text, and all of that has been removed; it goes on as an acknowledgement, which draws none.  Call these only where flow->xlate is not NULL. */
+bool mon_edit_pass(struct mon_flow *flow, unsigned side, unsigned layer, uint32_t from, uint32_t to, struct pkt **p,
 		   struct mon_seg *s);
 void mon_edit_in(struct mon_flow *flow, unsigned side, struct pkt *p, struct mon_seg *s);
 void mon_edit_middle(struct mon_flow *flow, unsigned side, struct pkt *p, struct mon_seg *s);
+
+/* What an acknowledgement that `side` has sent, as it came, is now for the other end: what has been removed is acknowledged with what was
+ * before it. */
+uint32_t mon_edit_acked(struct mon_flow *flow, unsigned side, uint32_t ack);
 
 /* Are there maps of HK_RCV?  (Then a packet's ACK is not yet, before mon_edit_in(), what its half will see.) */
 bool mon_edit_at_rcv(const struct mon_flow *flow);

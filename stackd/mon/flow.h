@@ -96,6 +96,9 @@ struct mon_half {
 	uint8_t state; /* enum mon_state; MON_STATE_NONE until attached */
 	uint8_t shift, shift2; /* shift2: of the SYN with isn2; UINT8_MAX: it had none */
 	uint16_t flags; /* enum half_flags */
+	bool ack_known; /* ack_in, wnd_in are */
+	uint16_t wnd_in; /* of its latest packet */
+	uint32_t ack_in; /* its highest acknowledgement, as it came */
 	bool syn_came; /* the other end's SYN has arrived here */
 	uint32_t isn, isn2; /* own initial sequence number, and another one that it has tried */
 	uint32_t snd_nxt;  /* beyond the highest sequence number it has sent */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Packets of monitors: a frame of their own, and the reset of a flow (RST to both ends).  Only inline monitors may, and only
- * within their scope.
+ * within their scope.  And acknowledgements of what they have removed.
  */
 #include <string.h>
 
 #include "stackd/mon/priv.h"
 #include "stackd/tcp/seg.h"
 
-enum { IP4_HDR = 20, IP6_HDR = 40, TCP_HDR = 20, TTL = 64 };
+enum { IP4_HDR = 20, IP6_HDR = 40, TCP_HDR = 20, TS_OPT = 12, TTL = 64 };
 
 static void put16(uint8_t *p, uint32_t v)
 {
@@ -30,7 +30,7 @@ static int port_out(const struct mon *m, const struct mon_flow *f, unsigned side
 	return f->l2_len[1 - side] != 0 ? f->ports[1 - side] : -1;
 }
 
-/* --- Reset --------------------------------------------------------------------------------------------------------------- */
+/* --- Segments as from the other end --------------------------------------------------------------------------------------------------------------- */
 
 static void link_header(const struct mon_flow *f, unsigned side, uint8_t *to)
 {
@@ -45,13 +45,13 @@ static void link_header(const struct mon_flow *f, unsigned side, uint8_t *to)
 	memcpy(to + 6, other, 6);
 }
 
-static uint32_t ip_header(uint8_t *ip, const struct mon_half *to, unsigned version)
+static uint32_t ip_header(uint8_t *ip, const struct mon_half *to, unsigned version, uint32_t len)
 {
 	/* as the receiver knows them: its peer sends to it */
 	if (version == 4) {
 		memset(ip, 0, IP4_HDR);
 		ip[0] = 0x45;
-		put16(ip + 2, IP4_HDR + TCP_HDR);
+		put16(ip + 2, IP4_HDR + len);
 		put16(ip + 6, 0x4000);
 		ip[8] = TTL;
 		ip[9] = 6;
@@ -61,7 +61,7 @@ static uint32_t ip_header(uint8_t *ip, const struct mon_half *to, unsigned versi
 	}
 	memset(ip, 0, IP6_HDR);
 	ip[0] = 0x60;
-	put16(ip + 4, TCP_HDR);
+	put16(ip + 4, len);
 	ip[6] = 6;
 	ip[7] = TTL;
 	memcpy(ip + 8, to->peer.b, 16);
@@ -69,10 +69,38 @@ static uint32_t ip_header(uint8_t *ip, const struct mon_half *to, unsigned versi
 	return IP6_HDR;
 }
 
-/* RST to one end, as from the other; RFC 9293 3.10.7: exactly at what it expects next. */
-static bool reset_to(struct mon *m, struct mon_flow *f, unsigned side)
+struct own {
+	uint8_t flags;
+	uint16_t wnd;
+	uint32_t ack;
+	bool ts;
+	uint32_t ts_val, ts_ecr;
+};
+
+static uint32_t tcp_header(uint8_t *tcp, const struct mon_half *to, const struct own *o)
 {
-	const struct mon_half *to = &f->half[side], *from = &f->half[1 - side];
+	uint32_t len = TCP_HDR + (o->ts ? TS_OPT : 0);
+
+	memset(tcp, 0, TCP_HDR);
+	put16(tcp, to->peer_port);
+	put16(tcp + 2, to->own_port);
+	put32(tcp + 4, (to->flags & HALF_SEQ) != 0 ? to->rcv_isn + 1 + (uint32_t)to->next + ((to->flags & HALF_RCV_FIN) != 0) : 0);
+	put32(tcp + 8, o->ack);
+	tcp[12] = (uint8_t)(len / 4 << 4);
+	tcp[13] = o->flags;
+	put16(tcp + 14, o->wnd);
+	if (o->ts) {
+		put32(tcp + 20, 0x0101080a); /* RFC 7323, appendix A */
+		put32(tcp + 24, o->ts_val);
+		put32(tcp + 28, o->ts_ecr);
+	}
+	return len;
+}
+
+/* To one end, as from the other: RFC 9293 3.10.7, exactly at what it expects next. */
+static bool send_to(struct mon *m, struct mon_flow *f, unsigned side, const struct own *o)
+{
+	const struct mon_half *to = &f->half[side];
 	unsigned l2 = f->l2_len[1 - side] != 0 ? f->l2_len[1 - side] : f->l2_len[side];
 	int port = port_out(m, f, 1 - side);
 	struct mon_seg s;
@@ -86,17 +114,9 @@ static bool reset_to(struct mon *m, struct mon_flow *f, unsigned side)
 		return false;
 	link_header(f, 1 - side, p->data);
 	tcp = p->data + l2;
-	tcp += ip_header(tcp, to, f->ip_version);
-	memset(tcp, 0, TCP_HDR);
-	put16(tcp, to->peer_port);
-	put16(tcp + 2, to->own_port);
-	put32(tcp + 4, (to->flags & HALF_SEQ) != 0 ? to->rcv_isn + 1 + (uint32_t)to->next + ((to->flags & HALF_RCV_FIN) != 0) : 0);
-	put32(tcp + 8, to->snd_nxt);
-	tcp[12] = TCP_HDR / 4 << 4;
-	tcp[13] = SEG_RST | SEG_ACK;
-	p->len = (uint32_t)(tcp + TCP_HDR - p->data);
+	tcp += ip_header(tcp, to, f->ip_version, TCP_HDR + (o->ts ? TS_OPT : 0));
+	p->len = (uint32_t)(tcp - p->data) + tcp_header(tcp, to, o);
 	p->flags = 0;
-	(void)from;
 	mon_seg_parse(p, m->conf.seed, &s);
 	s.l3_off = (uint16_t)l2;
 	s.l4_off = (uint16_t)(tcp - p->data);
@@ -105,14 +125,19 @@ static bool reset_to(struct mon *m, struct mon_flow *f, unsigned side)
 	s.text_off = (uint16_t)p->len;
 	s.text_len = 0;
 	s.seq = (uint32_t)tcp[4] << 24 | (uint32_t)tcp[5] << 16 | (uint32_t)tcp[6] << 8 | tcp[7];
-	s.ack = to->snd_nxt;
-	s.flags = SEG_RST | SEG_ACK;
+	s.ack = o->ack;
+	s.flags = o->flags;
 	if (f->xlate != NULL)
-		mon_edit_pass(f, 1 - side, MON_LAYER_RCV, side == MON_CLI ? UINT32_MAX : 0, side == MON_CLI ? 0 : UINT32_MAX,
-			      &p, &s);
+		(void)mon_edit_pass(f, 1 - side, MON_LAYER_RCV, side == MON_CLI ? UINT32_MAX : 0, side == MON_CLI ? 0 : UINT32_MAX,
+				    &p, &s);
 	mon_edit_csum(p, &s, true, true);
 	mon_send_to(m, p, (unsigned)port);
 	return true;
+}
+
+static bool reset_to(struct mon *m, struct mon_flow *f, unsigned side)
+{
+	return send_to(m, f, side, &(struct own){ .flags = SEG_RST | SEG_ACK, .ack = f->half[side].snd_nxt });
 }
 
 bool mon_reset(struct mon *m, struct mon_lane *l, struct mon_flow *f)
@@ -127,6 +152,20 @@ bool mon_reset(struct mon *m, struct mon_lane *l, struct mon_flow *f)
 	mon_publish(f);
 	mon_flow_over(m, f);
 	return true;
+}
+
+/* Its timestamps are the packet's own, the other way round: the latest of the other end that its sender has got. */
+void mon_answer(struct mon *m, const struct mon_pass *ps)
+{
+	const struct mon_half *from = mon_other(ps->snd);
+	struct own o = { .flags = SEG_ACK, .wnd = from->wnd_in, .ts = ps->seg.has_ts, .ts_val = ps->seg.ts_ecr,
+			 .ts_ecr = ps->seg.ts_val };
+
+	if (!from->ack_known || (ps->snd->flags & HALF_SEQ) == 0)
+		return;
+	o.ack = ps->flow->xlate != NULL ? mon_edit_acked(ps->flow, from->side, from->ack_in) : from->ack_in;
+	if (seq_ge(o.ack, ps->end_in) && send_to(m, ps->flow, ps->snd->side, &o))
+		COUNT(m->stats, MON_ANSWERED);
 }
 
 /* --- Stations ------------------------------------------------------------------------------------------------------------ */

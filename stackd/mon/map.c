@@ -278,13 +278,14 @@ static uint32_t make_room(struct pkt **p, const struct mon_seg *s, uint32_t len)
 	return len;
 }
 
-static void segment(struct map *m, struct pkt **p, struct mon_seg *s)
+/* True: it had text, and nothing is left; it goes on as an acknowledgement. */
+static bool segment(struct map *m, struct pkt **p, struct mon_seg *s)
 {
 	static _Thread_local uint8_t buf[MON_FRAME_MAX];
 	bool syn = (s->flags & SEG_SYN) != 0;
 	uint32_t x = s->seq + syn, end = x + s->text_len + ((s->flags & SEG_FIN) != 0), seq = syn ? forward(m, s->seq) : forward(m, x);
 	struct text t = { .buf = buf, .room = sizeof(buf) };
-	bool had = s->text_len > 0;
+	bool had = s->text_len > 0, emptied;
 	uint32_t len;
 
 	if (had) {
@@ -299,34 +300,40 @@ static void segment(struct map *m, struct pkt **p, struct mon_seg *s)
 		s->flags &= (uint8_t)~(SEG_FIN | SEG_PSH);
 		(*p)->data[s->l4_off + 13] = s->flags;
 	}
-	if (had && t.len == 0 && (s->flags & (SEG_SYN | SEG_FIN | SEG_RST)) == 0)
-		seq--; /* nothing is left: as a keep-alive it still draws the acknowledgement that its sender waits for */
+	emptied = had && t.len == 0 && (s->flags & (SEG_SYN | SEG_FIN | SEG_RST)) == 0;
+	if (emptied) {
+		s->flags &= (uint8_t)~(SEG_PSH | SEG_URG);
+		(*p)->data[s->l4_off + 13] = s->flags;
+	}
 	put32((*p)->data + s->l4_off + 4, seq);
 	s->seq = seq;
 	s->text_len = (uint16_t)t.len;
 	s->wire_text = t.len;
 	if (end == x && !syn) /* an acknowledgement alone has the number of what is to come, and something may be missing before that */
-		return;
+		return false;
 	if (!m->passing || seq_gt(end, m->passed))
 		m->passed = end;
 	m->passing = true;
+	return emptied;
 }
 
-void mon_edit_pass(struct mon_flow *f, unsigned side, unsigned layer, uint32_t from, uint32_t to, struct pkt **p,
+bool mon_edit_pass(struct mon_flow *f, unsigned side, unsigned layer, uint32_t from, uint32_t to, struct pkt **p,
 		   struct mon_seg *s)
 {
 	struct map *list[MON_SLOTS_MAX * 4];
 	unsigned n = 0;
 	uint32_t lo = from < to ? from + 1 : to, hi = from < to ? to : from - 1;
+	bool emptied = false;
 
 	for (struct map *m = xlate_of(f)->maps; m != NULL && n < sizeof(list) / sizeof(*list); m = m->next) {
 		if (m->side == side && m->layer == layer && m->reg >= lo && m->reg <= hi)
 			list[n++] = m;
 	}
 	for (unsigned i = 0; i < n; i++)
-		segment(from < to ? list[i] : list[n - 1 - i], p, s);
+		emptied |= segment(from < to ? list[i] : list[n - 1 - i], p, s);
 	if (n > 0)
 		mon_edit_lengths(*p, s);
+	return emptied;
 }
 
 /* --- Acknowledgements ------------------------------------------------------------------------------------------------------------- */
@@ -360,29 +367,55 @@ static void forget(struct xlate *x, struct map *m, uint32_t ack)
 	}
 }
 
-static void ack_back(struct mon_flow *f, unsigned side, unsigned layer, struct pkt *p, struct mon_seg *s)
+/* The maps of the other direction, as an acknowledgement from `side` passes them: that has passed them upwards (client) or downwards (server),
+ * so it is the other way round. */
+static unsigned maps_back(struct mon_flow *f, unsigned side, unsigned layer, struct map *list[MON_SLOTS_MAX * 4])
 {
-	struct map *list[MON_SLOTS_MAX * 4];
 	unsigned n = 0;
 
-	if ((s->flags & SEG_ACK) == 0)
-		return;
-	for (struct map *m = xlate_of(f)->maps; m != NULL && n < sizeof(list) / sizeof(*list); m = m->next) {
+	for (struct map *m = xlate_of(f)->maps; m != NULL && n < MON_SLOTS_MAX * 4; m = m->next) {
 		if (m->side != side && m->layer == layer)
 			list[n++] = m;
 	}
-	for (unsigned i = 0; i < n; i++) {
-		/* the other direction has passed them upwards (client) or downwards (server): take them off the other way round */
-		struct map *m = list[side == MON_SVR ? n - 1 - i : i];
+	for (unsigned i = 0; side == MON_SVR && i < n / 2; i++) {
+		struct map *m = list[i];
 
-		s->ack = back(m, s->ack);
-		sacks_back(m, p, s);
-		forget(xlate_of(f), m, s->ack);
+		list[i] = list[n - 1 - i];
+		list[n - 1 - i] = m;
+	}
+	return n;
+}
+
+static void ack_back(struct mon_flow *f, unsigned side, unsigned layer, struct pkt *p, struct mon_seg *s)
+{
+	struct map *list[MON_SLOTS_MAX * 4];
+	unsigned n;
+
+	if ((s->flags & SEG_ACK) == 0)
+		return;
+	n = maps_back(f, side, layer, list);
+	for (unsigned i = 0; i < n; i++) {
+		s->ack = back(list[i], s->ack);
+		sacks_back(list[i], p, s);
+		forget(xlate_of(f), list[i], s->ack);
 	}
 	if (n == 0)
 		return;
 	put32(p->data + s->l4_off + 8, s->ack);
 	mon_edit_csum(p, s, false, true);
+}
+
+uint32_t mon_edit_acked(struct mon_flow *f, unsigned side, uint32_t ack)
+{
+	struct map *list[MON_SLOTS_MAX * 4];
+
+	for (unsigned layer = MON_LAYERS; layer-- > 0;) {
+		unsigned n = maps_back(f, side, layer, list);
+
+		for (unsigned i = 0; i < n; i++)
+			ack = back(list[i], ack);
+	}
+	return ack;
 }
 
 void mon_edit_in(struct mon_flow *f, unsigned side, struct pkt *p, struct mon_seg *s)

@@ -91,9 +91,18 @@ static void show_strangers(struct mon *m, struct mon_pass *ps)
 	mon_emit_all(m, ps, NULL, slots, MON_ORPHAN, MON_HK_NULL, MON_BOTH, 0, false);
 }
 
+static void ack_note(struct mon_half *h, uint32_t ack, uint16_t wnd)
+{
+	if (!h->ack_known || seq_gt(ack, h->ack_in))
+		h->ack_in = ack;
+	h->ack_known = true;
+	h->wnd_in = wnd;
+}
+
 static void enter_snd(struct mon *m, struct mon_pass *ps)
 {
 	struct mon_did did = { 0 };
+	uint32_t ack = ps->seg.ack;
 
 	if (m->want[MON_HK_NULL][__builtin_ctz(MON_ORPHAN)] != 0)
 		show_strangers(m, ps);
@@ -116,6 +125,8 @@ static void enter_snd(struct mon *m, struct mon_pass *ps)
 	if (ps->snd->aside != NULL)
 		mon_aside_take(m, ps->snd, &did);
 	ps->flow->last_us = ps->ts_us;
+	if ((ps->seg.flags & SEG_ACK) != 0)
+		ack_note(ps->snd, ack, ps->seg.wnd);
 	link_note(ps);
 	if (!ps->flow->ending)
 		mon_flow_touch(&m->table, ps->flow);
@@ -289,6 +300,8 @@ void mon_pass_out(struct mon *m, struct mon_pass *ps)
 		COUNT(m->stats, MON_DROPPED);
 	else if (f != NULL && ps->snd != NULL)
 		gone_note(ps, MON_LAYER_RCV);
+	if (ps->emptied && !ps->dropped && !ps->passive)
+		mon_answer(m, ps);
 	if (ps->owned && (ps->dropped || ps->passive || m->conf.port[ps->pkt->port].peer < 0))
 		mon_pass_free(ps);
 	else if (ps->owned)

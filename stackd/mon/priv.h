@@ -79,6 +79,7 @@ struct mon_pass {
 	bool owned;             /* pkt is ours to send or free; else somebody lets us look */
 	bool silent;            /* RAW sockets alone: the packet is malformed, or a fragment that others get joined */
 	bool orphan, entered, dropped, passive;
+	bool emptied;           /* edits have left nothing of its text */
 	bool end, first;        /* the flow is over after it; it began the flow */
 	uint64_t slots;         /* who is told in this stage */
 	uint64_t log_at[MON_GROUPS_MAX]; /* position + 1 of the packet as it is now */
@@ -242,6 +243,8 @@ struct pkt *mon_pkt_joined(const struct pkt *like, const uint8_t *frame, uint32_
 
 /* --- inject.c --- */
 bool mon_reset(struct mon *m, struct mon_lane *l, struct mon_flow *f);
+/* Acknowledge what a packet brought and edits have removed: who would receive it cannot.  Unless that lacks something before, and so will. */
+void mon_answer(struct mon *m, const struct mon_pass *ps);
 bool mon_inject(struct mon *m, struct mon_lane *l, const struct mon_cmd *c);
 /* Who has sent this is behind the port that it came in by. */
 void mon_station_note(struct mon *m, const struct pkt *p);

@@ -2,11 +2,12 @@
  *
  * rewrite: changes the payload of flows at fixed positions of their streams, both ways, for tests/system/rewrite.sh.
  *
- *	rewrite [-i EVERY] [-c EVERY] [-o EVERY] [-n UNTIL] [-f FILTER]
+ *	rewrite [-i EVERY] [-c EVERY] [-o EVERY] [-n UNTIL] [-m] [-b BYTES] [-x] [-f FILTER]
  *
  * -i: "<i>" goes before every byte at a multiple of EVERY; -c: five bytes are removed there; -o: one becomes '#'.  Edits that
  * move what follows have to be made in order, so a segment beyond a hole is dropped: its sender repeats it.  -n: nothing is changed
- * from UNTIL on, and a flow of which both ways have come so far is let go.
+ * from UNTIL on, and a flow of which both ways have come so far is let go.  -m: "#" goes before each segment's payload, as it comes; -b: so many
+ * of them before the first byte of each stream; -x: every payload is removed.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
@@ -20,7 +21,8 @@ struct flow {
 	uint32_t begin[2], next[2]; /* sequence numbers, by sender: of stream offset 0, of what has not been seen yet */
 };
 
-static uint32_t insert_every, cut_every, over_every, until = UINT32_MAX;
+static uint32_t insert_every, cut_every, over_every, until = UINT32_MAX, big;
+static bool mark, swallow;
 static unsigned long dropped, again, edited;
 
 static int change(mctx_t mctx, int sock, int side, uint32_t off, const char *bytes, uint32_t len, int op)
@@ -48,6 +50,21 @@ static void edit_at(mctx_t mctx, int sock, int side, uint32_t pos, uint32_t off,
 		change(mctx, sock, side, off, "<i>", 3, MOS_INSERT);
 }
 
+/* Where it was edited before, or has passed, this changes nothing: no need to look at the order. */
+static void edit_whole(mctx_t mctx, int sock, int side, const struct pkt_info *p, bool first)
+{
+	static char marks[UINT16_MAX];
+
+	memset(marks, '#', sizeof(marks));
+	if (swallow)
+		change(mctx, sock, side, 0, NULL, p->payloadlen, MOS_CHOMP);
+	else if (big == 0)
+		change(mctx, sock, side, 0, marks, 1, MOS_INSERT);
+	else if (first)
+		change(mctx, sock, side, 0, marks, big, MOS_INSERT);
+	edited++;
+}
+
 static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 {
 	struct flow *f = mtcp_get_uctx(mctx, sock);
@@ -69,6 +86,10 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 	}
 	if (p.payloadlen == 0 || !f->known[side])
 		return;
+	if (mark || big != 0 || swallow) {
+		edit_whole(mctx, sock, side, &p, p.seq == f->begin[side]);
+		return;
+	}
 	if ((int32_t)(p.seq - f->next[side]) > 0) {
 		dropped++;
 		mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP);
@@ -103,7 +124,7 @@ int main(int argc, char **argv)
 	mctx_t mctx;
 	int o, sock;
 
-	while ((o = getopt(argc, argv, "i:c:o:n:f:")) != -1) {
+	while ((o = getopt(argc, argv, "i:c:o:n:f:b:mx")) != -1) {
 		if (o == 'i')
 			insert_every = (uint32_t)atoi(optarg);
 		else if (o == 'c')
@@ -112,6 +133,12 @@ int main(int argc, char **argv)
 			over_every = (uint32_t)atoi(optarg);
 		else if (o == 'n')
 			until = (uint32_t)strtoul(optarg, NULL, 10);
+		else if (o == 'b')
+			big = (uint32_t)atoi(optarg) % UINT16_MAX;
+		else if (o == 'm')
+			mark = true;
+		else if (o == 'x')
+			swallow = true;
 		else if (o == 'f')
 			filter = optarg;
 		else

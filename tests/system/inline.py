@@ -4,7 +4,8 @@
 
 duplex listen|connect ADDRESS PORT SEND EXPECT EDITS
     sends one file, receives meanwhile, and compares: what arrives must be the other file after EDITS, those of several monitors with
-    a slash between them, key=value,...: insert=N, cut=N, over=N, until=N as tests/monitor/rewrite does it.
+    a slash between them, key=value,...: insert=N, cut=N, over=N, until=N as tests/monitor/rewrite does it; all=1: nothing is left; marks=N: at least N
+    are somewhere between, of which the files have none.
 say listen ADDRESS PORT COUNT
     says for each connection what came, and how it ended.
 say connect ADDRESS PORT TEXT...
@@ -25,8 +26,13 @@ import sys
 import threading
 
 
-def edited(data, insert=0, cut=0, over=0, until=1 << 32):
-    """The stream as it should arrive, computed from whole bytes, not from segments."""
+def edited(data, all=0, marks=0, **edits):
+    """The stream as it should arrive, less its marks."""
+    return b'' if all else data if marks else at_places(data, **edits)
+
+
+def at_places(data, insert=0, cut=0, over=0, until=1 << 32):
+    """Computed from whole bytes, not from segments."""
     out = bytearray()
     last = 0
     marks = set()
@@ -66,10 +72,19 @@ def ready():
     print('ready', flush=True)
 
 
+def without_marks(got, edits, role):
+    """Not all segments need have one: what has passed before what it belongs behind stays as it is."""
+    if 'marks=' not in edits:
+        return got, True
+    least, found = int(edits.split('marks=')[1].split(',')[0]), got.count(b'#')
+    print(f'{role}: {found} marks', flush=True)
+    return got.replace(b'#', b''), found >= least
+
+
 def duplex(role, address, port, to_send, expect, edits):
     want = expected(open(expect, 'rb').read(), edits, role)
     if role == 'listen':
-        server = socket.create_server((address, int(port)))
+        server = socket.create_server((address, int(port)), family=socket.AF_INET6 if ':' in address else socket.AF_INET)
         ready()
         conn = server.accept()[0]
     else:
@@ -82,12 +97,13 @@ def duplex(role, address, port, to_send, expect, edits):
         while chunk := conn.recv(1 << 20):
             got += chunk
     finally:
+        got, marked = without_marks(got, edits, role)
         same = next((i for i, (a, b) in enumerate(zip(got, want)) if a != b), min(len(got), len(want)))
         print(f'{role}: {len(got)} bytes of {len(want)}, equal up to {same}', hashlib.sha256(got).hexdigest(), flush=True)
         if got != want:
             print(f'{role}: there {bytes(got[same - 8:same + 24])!r}, not {want[same - 8:same + 24]!r}', flush=True)
     sender.join()
-    return got == want
+    return marked and got == want
 
 
 def to_the_end(conn):

@@ -21,9 +21,9 @@ FILTER="tcp port $PORT or port 9"
 duplex()
 {
 	local rc=0
-	spawn listen in_kernel timeout 100 python3 -B "$PY" duplex listen "$KERNEL_IP" "$PORT" "$T/www/$2" "$T/www/$1" "$3"
+	spawn listen in_kernel timeout 100 python3 -B "$PY" duplex listen "${TO:-$KERNEL_IP}" "$PORT" "$T/www/$2" "$T/www/$1" "$3"
 	wait_line 10 "$T/listen.log" "${PIDS[listen]}" '^ready' || return
-	in_client timeout 100 python3 -B "$PY" duplex connect "$KERNEL_IP" "$PORT" "$T/www/$1" "$T/www/$2" "$3" || rc=$?
+	in_client timeout 100 python3 -B "$PY" duplex connect "${TO:-$KERNEL_IP}" "$PORT" "$T/www/$1" "$T/www/$2" "$3" || rc=$?
 	reap listen || rc=$?
 	cat "$T/listen.log"
 	return "$rc"
@@ -34,8 +34,8 @@ no_bad_checksums()
 {
 	local ns
 	for ns in "$NSK" "$NSC"; do
-		ip netns exec "$ns" nstat -asz TcpInCsumErrors IpInHdrErrors
-		[ "$(ip netns exec "$ns" nstat -asz TcpInCsumErrors IpInHdrErrors | awk '/Errors/ { n += $2 } END { print n }')" = 0 ] || return
+		ip netns exec "$ns" nstat -asz TcpInCsumErrors IpInHdrErrors Ip6InHdrErrors
+		[ "$(ip netns exec "$ns" nstat -asz TcpInCsumErrors IpInHdrErrors Ip6InHdrErrors | awk '/Errors/ { n += $2 } END { print n }')" = 0 ] || return
 	done
 }
 
@@ -150,6 +150,46 @@ let_go()
 	stackd_stop
 }
 
+# Extremes: a byte in each segment; more than a frame, or a window, holds; nothing left.
+extremes()
+{
+	inline_conf 0 drop 'deadline_ms = 1000; hold_packets = 16384;'
+	stackd_start
+	monitor rewrite "$T/bin/rewrite" -m -f "$FILTER"
+	check "a byte more in each segment, $MARKED each way" duplex "$MARKED" "$MARKED" marks=5000
+	check "a byte more in each segment: every one was decided by the monitor" undecided
+	stop rewrite INT || true
+	monitor rewrite "$T/bin/rewrite" -b 60000 -f "$FILTER"
+	check "60,000 bytes before the first one" duplex 5A 5A marks=60000
+	stop rewrite INT || true
+	monitor rewrite "$T/bin/rewrite" -x -f "$FILTER"
+	check "every payload is removed" duplex 5M 5N all=1
+	stop rewrite INT || true
+	check "extremes: no bad checksums" no_bad_checksums
+	stackd_stop
+}
+
+six_up()
+{
+	in_client sysctl -qw net.ipv6.conf.c0.disable_ipv6=0
+	in_kernel sysctl -qw net.ipv6.conf.k0.disable_ipv6=0
+	ip -n "$NSC" address add fd00::3/64 dev c0 nodad
+	ip -n "$NSK" address add fd00::2/64 dev k0 nodad
+}
+
+six()
+{
+	six_up
+	inline_conf 0 drop
+	stackd_start
+	monitor rewrite "$T/bin/rewrite" -i 4000 -c 7000 -o 1000 -f "$FILTER"
+	TO=fd00::2 check "IPv6: 5 MB each way, inserted, removed, overwritten" duplex 5M 5N insert=4000,cut=7000,over=1000
+	check "IPv6: no bad checksums" no_bad_checksums
+	check "IPv6: every packet was decided by the monitor" undecided
+	stop rewrite INT || true
+	stackd_stop
+}
+
 # --- Packets of its own ---------------------------------------------------------------------------------------------------------
 
 # says LISTEN CONNECT TEXT...: a connection with these texts; what either end says of it
@@ -227,21 +267,12 @@ arp_again()
 	in_client ping -q -c 1 -w 5 "$KERNEL_IP"
 }
 
-six_up()
-{
-	in_client sysctl -qw net.ipv6.conf.c0.disable_ipv6=0
-	in_kernel sysctl -qw net.ipv6.conf.k0.disable_ipv6=0
-	ip -n "$NSC" address add fd00::3/64 dev c0 nodad
-	ip -n "$NSK" address add fd00::2/64 dev k0 nodad
-}
-
 others()
 {
 	check "datagrams: in order, those to be dropped are" datagrams
 	check "ping" grows in_client ping -q -c 5 -i 0.05 -w 5 "$KERNEL_IP"
 	check "ping in fragments, judged as a whole" grows in_client ping -q -c 5 -i 0.05 -w 5 -s 8000 "$KERNEL_IP"
 	check "ARP" grows arp_again
-	six_up
 	check "IPv6: ping" grows in_client ping -6 -q -c 3 -i 0.05 -w 5 fd00::2
 	check "IPv6: ping in fragments" grows in_client ping -6 -q -c 3 -i 0.05 -w 5 -s 8000 fd00::2
 	check "every packet was decided by the monitor" undecided
@@ -256,9 +287,11 @@ mkdir -p "$T/www"
 head -c 20000000 /dev/urandom >"$T/www/20N"
 head -c 5000000 /dev/urandom >"$T/www/5M"
 head -c 5000001 /dev/urandom >"$T/www/5N"
+MARKED=$((LONG ? 100 : 10))A
+for size in 5A "$MARKED"; do head -c "${size%A}000000" <(base64 -w 0 /dev/urandom) >"$T/www/$size"; done
 cp "$BUILD"/tests/monitor/.libs/* "$T/bin/" 2>/dev/null || cp "$BUILD"/tests/monitor/{rewrite,act} "$T/bin/"
 
-[ $# -gt 0 ] || set -- streams bad_wire chain let_go own_packets others
+[ $# -gt 0 ] || set -- streams bad_wire chain let_go extremes six own_packets others
 for part in "$@"; do
 	"$part"
 done

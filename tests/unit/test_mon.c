@@ -800,6 +800,45 @@ START_TEST(what_is_inserted_may_be_larger_than_any_frame)
 }
 END_TEST
 
+/* What the receiver never gets it cannot acknowledge: stackd does, unless something before is missing there, whose acknowledgement will do. */
+START_TEST(what_is_removed_whole_is_acknowledged)
+{
+	unsigned w = watcher(PASS);
+	struct mon_event e;
+	struct pkt *p;
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(101, 501, SEG_ACK | SEG_PSH, "gone");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_CHOMP, MON_PAYLOAD, 0, NULL, 4);
+	arrives_part(101, SEG_ACK, "", 0);
+	p = arrives(left);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 4), 501);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 8), 105);
+	ck_assert_uint_eq(p->data[ETH + IP + 13], SEG_ACK);
+	ck_assert_uint_eq(p->data[ETH + IP + 14] << 8 | p->data[ETH + IP + 15], 65535);
+	nic_free(p);
+	from_client(105, 501, SEG_ACK, "stays");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS);
+	arrives_part(101, SEG_ACK, "stays", 5);
+	from_client(110, 501, SEG_ACK, "gone");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_CHOMP, MON_PAYLOAD, 0, NULL, 4);
+	arrives_part(106, SEG_ACK, "", 0);
+	silence(left);
+	from_server(501, 106, SEG_ACK, NULL);
+	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS);
+	p = arrives(left);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 8), 114);
+	nic_free(p);
+	ck_assert_uint_eq(stats.n[CNT_MON_ANSWERED], 1);
+}
+END_TEST
+
 /* More than IP can say: it does not fit, and the policy decides. */
 START_TEST(what_is_inserted_must_fit_into_a_packet)
 {
@@ -1229,6 +1268,7 @@ int main(void)
 	tcase_add_test(t, inserted_bytes_move_the_rest_of_the_flow);
 	tcase_add_test(t, a_segment_that_outgrows_the_mtu_leaves_as_two);
 	tcase_add_test(t, what_is_inserted_may_be_larger_than_any_frame);
+	tcase_add_test(t, what_is_removed_whole_is_acknowledged);
 	tcase_add_test(t, what_is_inserted_must_fit_into_a_packet);
 	tcase_add_test(t, a_segment_that_has_grown_may_shrink_again);
 	tcase_add_test(t, the_later_of_a_chain_inserts_before_what_the_earlier_has_inserted);
