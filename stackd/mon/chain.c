@@ -498,6 +498,7 @@ void mon_verdict(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd)
 	struct mon_held *h = claim_find(m, l, cmd->verdict.claim);
 	struct mon_slot *s;
 	uint32_t verdict = cmd->verdict.verdict;
+	int err = 0;
 
 	if (h == NULL) { /* too late, or never its own */
 		l->stale++;
@@ -507,8 +508,12 @@ void mon_verdict(struct mon *m, struct mon_lane *l, const struct mon_cmd *cmd)
 	s = &m->slot[h->slot];
 	wait_end(m, h);
 	s->strikes = 0;
-	if (verdict > MON_EDIT || forced(s, MON_BY_NONSENSE) || (verdict == MON_EDIT && edit(m, l, s->reg, h, cmd) != 0)) {
-		(void)decided(m, &h->pass, s, MON_BY_NONSENSE);
+	if (verdict > MON_EDIT || forced(s, MON_BY_NONSENSE))
+		err = -EINVAL;
+	else if (verdict == MON_EDIT)
+		err = edit(m, l, s->reg, h, cmd);
+	if (err != 0) {
+		(void)decided(m, &h->pass, s, err == -ENOSPC || err == -ENOMEM ? MON_BY_BUDGET : MON_BY_NONSENSE);
 	} else {
 		l->verdict[verdict]++;
 		h->pass.dropped = verdict == MON_DROP;

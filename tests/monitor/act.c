@@ -7,6 +7,7 @@
  *	RESET   mtcp_reset_conn
  *	SAY     the segment is dropped, one of the same length that says SED goes instead: mtcp_sendpkt
  *	RAW     a UDP datagram to port 9999 of the server, "raw": mtcp_sendpkt_raw
+ *	FLOOD   as RAW, 20,000 times, as fast as that is taken
  *	DROP    the segment is dropped, once
  *
  * -r: a RAW socket, too; of what it sees, UDP datagrams that begin with DROP are dropped, and those with RAW lead to another as above.
@@ -49,6 +50,16 @@ static void say(const char *what, int r)
 	fflush(stdout);
 }
 
+static void flood(mctx_t mctx, int sock, const struct pkt_info *p)
+{
+	unsigned sent = 0;
+
+	for (unsigned i = 0; i < 20000; i++)
+		sent += send_raw(mctx, sock, p) == 0;
+	printf("flood: %u taken\n", sent);
+	fflush(stdout);
+}
+
 static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 {
 	static char said[65536];
@@ -62,6 +73,8 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 		mtcp_setlastpkt(mctx, sock, side, 0, NULL, 0, MOS_DROP);
 	} else if (memcmp(p.payload, "RAW", 3) == 0) {
 		say("raw", send_raw(mctx, sock, &p));
+	} else if (p.payloadlen > 5 && memcmp(p.payload, "FLOOD", 5) == 0) {
+		flood(mctx, sock, &p);
 	} else if (memcmp(p.payload, "SAY", 3) == 0) {
 		memcpy(said, p.payload, p.payloadlen);
 		memcpy(said, "SED", 3);

@@ -232,7 +232,18 @@ own_packets()
 	check "mtcp_reset_conn: both ends are reset" says 'before reset' reset 'before' 'RESET'
 	check "what was sent and reset is counted" counted mon.injected 5
 	check "resets are counted" [ "$(monitor_is "${PIDS[act]}" resets)" = 1 ]
+	check "a flood of packets of its own: the flow goes on" says 'FLOOD it and more closed' closed 'FLOOD it' ' and more'
+	check "a flood of packets of its own: all that was taken was sent" flooded
 	check "no bad checksums" no_bad_checksums
+}
+
+# flooded: what has been taken is counted as sent, besides the five from before
+flooded()
+{
+	local taken
+	taken=$(sed -n 's/flood: \([0-9]*\) taken/\1/p' "$T/act.log")
+	printf '%s taken, %s sent\n' "$taken" "$(counter mon.injected)"
+	[ "$taken" -gt 0 ] && poll 5 eval '[ "$(counter mon.injected)" -ge $((taken + 5)) ]'
 }
 
 # --- What is not TCP ------------------------------------------------------------------------------------------------------------

@@ -857,6 +857,36 @@ START_TEST(what_is_inserted_must_fit_into_a_packet)
 }
 END_TEST
 
+/* What is inserted is remembered until it is acknowledged, but not without bound. */
+START_TEST(more_is_inserted_than_can_be_remembered)
+{
+	static char big[60000], got[65535];
+	unsigned w = watcher(DROP), n = (1 << 20) / sizeof(big);
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	for (unsigned i = 0; i <= n; i++) {
+		from_client(101 + i, 501, SEG_ACK, "x");
+		e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+		edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 0, big, sizeof(big));
+		if (i < n)
+			ck_assert_uint_eq(arrives_in_parts(101 + i * (sizeof(big) + 1), got), sizeof(big) + 1);
+	}
+	silence(right);
+	ck_assert_uint_eq(lane[w]->decided[MON_BY_BUDGET], 1);
+	from_server(501, 101 + n * (sizeof(big) + 1), SEG_ACK, NULL);
+	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	verdict(w, e.claim, MON_PASS);
+	discard(left);
+	from_client(101 + n, 501, SEG_ACK, "x"); /* again */
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 0, big, sizeof(big));
+	ck_assert_uint_eq(arrives_in_parts(101 + n * (sizeof(big) + 1), got), sizeof(big) + 1);
+}
+END_TEST
+
 /* Grown beyond a frame by one, and cut back by the next of the chain. */
 START_TEST(a_segment_that_has_grown_may_shrink_again)
 {
@@ -1270,6 +1300,7 @@ int main(void)
 	tcase_add_test(t, what_is_inserted_may_be_larger_than_any_frame);
 	tcase_add_test(t, what_is_removed_whole_is_acknowledged);
 	tcase_add_test(t, what_is_inserted_must_fit_into_a_packet);
+	tcase_add_test(t, more_is_inserted_than_can_be_remembered);
 	tcase_add_test(t, a_segment_that_has_grown_may_shrink_again);
 	tcase_add_test(t, the_later_of_a_chain_inserts_before_what_the_earlier_has_inserted);
 	tcase_add_test(t, a_reset_ends_both_sides);
