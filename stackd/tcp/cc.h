@@ -62,4 +62,10 @@ static inline bool cc_slow_start(const struct cc *cc)
 	return cc->cwnd < cc->ssthresh;
 }
 
+/* RFC 5681 3.1: slow start ends at ssthresh, also in the midst of what one ACK covers. */
+static inline void cc_grow(struct cc *cc, uint32_t bytes)
+{
+	cc->cwnd = bytes < cc->ssthresh - cc->cwnd ? cc->cwnd + bytes : cc->ssthresh;
+}
+
 #endif

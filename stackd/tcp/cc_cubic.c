@@ -48,7 +48,7 @@ static void cubic_acked(struct cc *cc, const struct cc_ack *a)
 		if (cc->css_rounds > 0)
 			grow /= CSS_GROWTH_DIVISOR;
 		if (a->limited)
-			cc->cwnd += grow;
+			cc_grow(cc, grow);
 		return;
 	}
 	if (!a->limited) {

@@ -37,7 +37,7 @@ static void reno_acked(struct cc *cc, const struct cc_ack *a)
 	if (!a->limited)
 		return;
 	if (cc_slow_start(cc)) {
-		cc->cwnd += a->bytes < a->most ? a->bytes : a->most;
+		cc_grow(cc, a->bytes < a->most ? a->bytes : a->most);
 		return;
 	}
 	cc->acked += a->bytes;

@@ -308,6 +308,8 @@ static bool send_again(struct tcp *tcp, struct tcp_conn *c, uint32_t no)
 	flight_again(c->flight, no, tcp->now_us);
 	undo_sent(tcp, c);
 	sent(tcp, c, len);
+	if (no == c->flight->head && (c->flags & (CONN_RECOVERY | CONN_SACK)) == (CONN_RECOVERY | CONN_SACK))
+		timer_rexmit(tcp, c); /* RFC 6675, section 6: the ACK of this one is waited for */
 	return true;
 }
 

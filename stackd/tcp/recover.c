@@ -200,7 +200,7 @@ void recover_timeout(struct tcp *tcp, struct tcp_conn *c)
 		rack_timeout(tcp, c);
 		f->reo_us = 0;
 	}
-	if (c->rexmits <= 1) /* once for what is in flight */
+	if (c->rexmits <= 1 && !(c->cc.name == CC_CUBIC && (c->flags & CONN_RECOVERY) != 0)) /* once for what is in flight */
 		cc_ops(c->cc.name)->timeout(&c->cc, first && c->cc.name == CC_CUBIC ? c->cc.cwnd : flight, c->mss);
 	ecn_reduced(c);
 	c->cc.cwnd = c->mss;

@@ -329,7 +329,7 @@ START_TEST(test_rto_skips_sacked)
 	send(A, .seq = 1, .ack = 1, .sacks = 1, .sack = { { SEGNO(1), SEGNO(2) } });
 	tick(5); /* RACK: a quarter of the round trip after it should have come */
 	expect(A, .seq = SEGNO(0), .len = 1460);
-	tick(200);
+	tick(rto_ms());
 	expect(A, .seq = SEGNO(0), .len = 1460);
 	ck_assert_uint_eq(counted(TCP_RTO), 1);
 	send(A, .seq = 1, .ack = SEGNO(2));
