@@ -200,7 +200,7 @@ void peer_cookie(void)
 void peer_icmp(void)
 {
 	struct tcp_conn *c = H.tcp->pool.slabs > 0 ? pool_at(&H.tcp->pool, rnd(20)) : NULL;
-	struct net_icmp_error e = { .type = 3, .code = (uint8_t)rnd(16), .mtu = (uint16_t)rnd(2000) };
+	struct net_icmp_error e = { .type = (uint8_t)(rnd(4) != 0 ? 3 : 11 + rnd(2)), .code = (uint8_t)rnd(16), .mtu = (uint16_t)rnd(2000) };
 
 	if (c == NULL || !pool_used(c))
 		return;
