@@ -180,6 +180,9 @@ static int drop_all_threads(void)
 			break;
 		nanosleep(&pause, NULL);
 	}
+	/* A thread may have been signalled twice before it came to itself.  Ignoring takes the second one back; by default it would
+	 * end the process. */
+	sigaction(sig, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	sigaction(sig, &before, NULL);
 	return left > 0 ? -ETIMEDOUT : left;
 }
