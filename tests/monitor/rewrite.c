@@ -2,12 +2,12 @@
  *
  * rewrite: changes the payload of flows at fixed positions of their streams, both ways, for tests/system/rewrite.sh.
  *
- *	rewrite [-i EVERY] [-c EVERY] [-o EVERY] [-n UNTIL] [-m] [-b BYTES] [-x] [-f FILTER]
+ *	rewrite [-i EVERY] [-c EVERY] [-o EVERY] [-n UNTIL] [-m] [-b BYTES] [-x] [-r] [-f FILTER]
  *
  * -i: "<i>" goes before every byte at a multiple of EVERY; -c: five bytes are removed there; -o: one becomes '#'.  Edits that
  * move what follows have to be made in order, so a segment beyond a hole is dropped: its sender repeats it.  -n: nothing is changed
  * from UNTIL on, and a flow of which both ways have come so far is let go.  -m: "#" goes before each segment's payload, as it comes; -b: so many
- * of them before the first byte of each stream; -x: every payload is removed.
+ * of them before the first byte of each stream; -x: every payload is removed.  -r: at MOS_HK_RCV.
  */
 #define _GNU_SOURCE
 #include <getopt.h>
@@ -22,7 +22,7 @@ struct flow {
 };
 
 static uint32_t insert_every, cut_every, over_every, until = UINT32_MAX, big;
-static bool mark, swallow;
+static bool mark, swallow, at_rcv;
 static unsigned long dropped, again, edited;
 
 static int change(mctx_t mctx, int sock, int side, uint32_t off, const char *bytes, uint32_t len, int op)
@@ -50,7 +50,7 @@ static void edit_at(mctx_t mctx, int sock, int side, uint32_t pos, uint32_t off,
 		change(mctx, sock, side, off, "<i>", 3, MOS_INSERT);
 }
 
-/* Where it was edited before, or has passed, this changes nothing: no need to look at the order. */
+/* To put something in needs no order: where it was done before, or something behind has passed, this changes nothing. */
 static void edit_whole(mctx_t mctx, int sock, int side, const struct pkt_info *p, bool first)
 {
 	static char marks[UINT16_MAX];
@@ -86,7 +86,7 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 	}
 	if (p.payloadlen == 0 || !f->known[side])
 		return;
-	if (mark || big != 0 || swallow) {
+	if (mark || big != 0) {
 		edit_whole(mctx, sock, side, &p, p.seq == f->begin[side]);
 		return;
 	}
@@ -103,6 +103,10 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 	pos = p.seq - f->begin[side];
 	if ((int32_t)pos < 0)
 		return; /* a keep-alive's byte before the first */
+	if (swallow) {
+		edit_whole(mctx, sock, side, &p, false);
+		return;
+	}
 	edited++;
 	for (uint32_t n = p.payloadlen; n-- > 0;) /* from behind: what is in front stays where it is */
 		edit_at(mctx, sock, side, pos + n, n, p.payloadlen - n);
@@ -124,7 +128,7 @@ int main(int argc, char **argv)
 	mctx_t mctx;
 	int o, sock;
 
-	while ((o = getopt(argc, argv, "i:c:o:n:f:b:mx")) != -1) {
+	while ((o = getopt(argc, argv, "i:c:o:n:f:b:mrx")) != -1) {
 		if (o == 'i')
 			insert_every = (uint32_t)atoi(optarg);
 		else if (o == 'c')
@@ -137,6 +141,8 @@ int main(int argc, char **argv)
 			big = (uint32_t)atoi(optarg) % UINT16_MAX;
 		else if (o == 'm')
 			mark = true;
+		else if (o == 'r')
+			at_rcv = true;
 		else if (o == 'x')
 			swallow = true;
 		else if (o == 'f')
@@ -148,7 +154,7 @@ int main(int argc, char **argv)
 	if (mctx == NULL)
 		return complain("rewrite", "no context");
 	sock = watch_streams(mctx, filter);
-	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, MOS_HK_SND, on_packet) != 0 ||
+	if (sock < 0 || mtcp_register_callback(mctx, sock, MOS_ON_PKT_IN, at_rcv ? MOS_HK_RCV : MOS_HK_SND, on_packet) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return complain("rewrite", "cannot watch");
 	mtcp_app_join(mctx);

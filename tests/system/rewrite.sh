@@ -111,6 +111,13 @@ bad_wire()
 	check "over a bad wire, no bad checksums" no_bad_checksums
 	check "over a bad wire, segments came again" counted mon.retransmissions 20
 	stop rewrite INT || true
+	monitor rewrite "$T/bin/rewrite" -m -f "$FILTER"
+	check "over a bad wire, a byte more in each segment" duplex 5A 5A marks=2000
+	stop rewrite INT || true
+	monitor rewrite "$T/bin/rewrite" -x -f "$FILTER"
+	check "over a bad wire, every payload is removed" duplex 5M 5N all=1
+	stop rewrite INT || true
+	check "over a bad wire, again no bad checksums" no_bad_checksums
 	stackd_stop
 	ip -n "$NSK" route change 10.9.0.0/24 dev k0
 	ip -n "$NSC" route change 10.9.0.0/24 dev c0
@@ -164,6 +171,12 @@ extremes()
 	stop rewrite INT || true
 	monitor rewrite "$T/bin/rewrite" -x -f "$FILTER"
 	check "every payload is removed" duplex 5M 5N all=1
+	stop rewrite INT || true
+	monitor rewrite "$T/bin/rewrite" -r -i 4000 -c 7000 -f "$FILTER"
+	check "changed at MOS_HK_RCV" duplex 5M 5N insert=4000,cut=7000
+	stop rewrite INT || true
+	monitor rewrite "$T/bin/rewrite" -r -x -f "$FILTER"
+	check "every payload is removed at MOS_HK_RCV" duplex 5M 5N all=1
 	stop rewrite INT || true
 	check "extremes: no bad checksums" no_bad_checksums
 	stackd_stop
@@ -243,7 +256,7 @@ flooded()
 	local taken
 	taken=$(sed -n 's/flood: \([0-9]*\) taken/\1/p' "$T/act.log")
 	printf '%s taken, %s sent\n' "$taken" "$(counter mon.injected)"
-	[ "$taken" -gt 0 ] && poll 5 eval '[ "$(counter mon.injected)" -ge $((taken + 5)) ]'
+	[ "$taken" -gt 0 ] && poll 5 counted mon.injected $((taken + 5))
 }
 
 # --- What is not TCP ------------------------------------------------------------------------------------------------------------
