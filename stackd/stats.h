@@ -139,7 +139,7 @@
 	X(TCP_ICMP_IGNORED, "tcp.icmp_ignored", "ICMP errors about nothing that is in flight") \
 	X(TCP_ICMP_DEFERRED, "tcp.icmp_deferred", "\"fragmentation needed\" for sizes that had come through: waits for a timeout") \
 	X(TCP_MTU_LOWERED, "tcp.mtu_lowered", "paths found to carry smaller packets only") \
-	X(TCP_MTU_KNOWN, "tcp.mtu_known", "connections that began with what is known of the path to their destination") \
+	X(TCP_MTU_KNOWN, "tcp.mtu_known", "times a connection, at its begin or a timeout, took what is known of the path to its destination") \
 	X(TCP_BLACK_HOLE, "tcp.mtu_black_hole", "of these, because large segments vanished in silence") \
 	X(TCP_MTU_PROBE, "tcp.mtu_probes", "larger segments sent to find out whether the path carries them") \
 	X(TCP_MTU_PROBE_LOST, "tcp.mtu_probes_lost", "of these, that were lost alone: that is no congestion") \

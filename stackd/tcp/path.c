@@ -91,9 +91,16 @@ void path_timeout(struct tcp *tcp, struct tcp_conn *c)
 {
 	uint16_t next = at_least(c, step_down(c->mtu));
 	const struct flight *f = c->flight;
+	const struct dest *known;
 
 	if (c->mtu_said != 0) {
 		believe(tcp, c, c->mtu_said);
+		return;
+	}
+	known = dest_find(&tcp->dests, &tcp->secret, &c->peer, clock_s(tcp));
+	if (known != NULL && known->mtu < c->mtu && option_takes_mtu(c)) { /* a router told another connection */
+		COUNT(tcp->stats, TCP_MTU_KNOWN);
+		lower(tcp, c, known->mtu, known->until_s - clock_s(tcp));
 		return;
 	}
 	if (tcp->conf.mtu_probing == PATH_OFF || c->rexmits < BLACK_HOLE_TIMEOUTS || next >= c->mtu || f == NULL ||

@@ -558,6 +558,15 @@ void settle(void)
 	}
 }
 
+void icmp_too_big(uint32_t seq, uint16_t mtu)
+{
+	struct net_icmp_error e = { .src = ip4(1), .dst = ip4(2), .sport = T.conn->lport, .dport = T.conn->pport,
+		                    .seq = T.iss + seq, .type = 3, .code = 4, .mtu = mtu };
+
+	tcp_icmp_error(T.h.tcp, &e);
+	settle();
+}
+
 static const char *flag_text(uint8_t flags, char *s)
 {
 	static const char name[] = "FSRPAU";

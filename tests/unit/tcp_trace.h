@@ -163,6 +163,7 @@ uint32_t take(uint32_t len);        /* the program reads and checks the pattern;
 void close_(int linger_s);          /* the program lets go; settles */
 void shut(int how);
 void settle(void);
+void icmp_too_big(uint32_t seq, uint16_t mtu); /* a router of IPv4: about the segment at seq */
 struct tcp_view view(void);
 
 int trace_main(const char *name, void (*const *add)(TCase *), unsigned n);

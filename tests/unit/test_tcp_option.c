@@ -313,15 +313,6 @@ static uint8_t df_of_next(void)
 	return frag;
 }
 
-static void too_big(uint32_t seq, uint16_t mtu)
-{
-	struct net_icmp_error e = { .src = ip4(1), .dst = ip4(2), .sport = T.conn->lport, .dport = T.conn->pport,
-		                    .seq = T.iss + seq, .type = 3, .code = 4, .mtu = mtu };
-
-	tcp_icmp_error(T.h.tcp, &e);
-	settle();
-}
-
 /* ip(7), IP_MTU_DISCOVER: who has DF, and who believes what routers say. */
 START_TEST(test_mtu_discover)
 {
@@ -335,7 +326,7 @@ START_TEST(test_mtu_discover)
 	opt(OPT_MTU_DISCOVER, (uint64_t)_i);
 	put(1460);
 	ck_assert_uint_eq(df_of_next(), is[_i].df ? 0x40 : 0);
-	too_big(1, 1000);
+	icmp_too_big(1, 1000);
 	ck_assert_uint_eq(view().mss, is[_i].believes ? 960 : 1460);
 	drain();
 	ck_assert_int_eq(tcp_setopt(T.h.tcp, T.conn, OPT_MTU_DISCOVER, IP_PMTUDISC_OMIT + 1), -EINVAL);

@@ -54,15 +54,6 @@ static void next_timeout(void)
 		tick(10);
 }
 
-static void icmp_too_big(uint32_t seq, uint16_t mtu)
-{
-	struct net_icmp_error e = { .src = ip4(1), .dst = ip4(2), .sport = T.conn->lport, .dport = T.conn->pport,
-		                    .seq = T.iss + seq, .type = 3, .code = 4, .mtu = mtu };
-
-	tcp_icmp_error(T.h.tcp, &e);
-	settle();
-}
-
 /* Full segments vanish: from the third timeout on, each makes them smaller. */
 START_TEST(test_black_hole)
 {

@@ -148,6 +148,12 @@ START_TEST(test_next_us)
 }
 END_TEST
 
+static void drain(void)
+{
+	while (T.h.net.queued > 0)
+		nic_free(host_sent(&T.h));
+}
+
 /* RFC 9293 3.8.3, MUST-20: IP hears of it when R1 is reached, for SYNs too (MUST-22). */
 START_TEST(test_negative_advice)
 {
@@ -159,21 +165,21 @@ START_TEST(test_negative_advice)
 	while (T.conn->rexmits < 4)
 		tick(10);
 	ck_assert_uint_eq(T.h.net.suspects, 2);
-	while (T.h.net.queued > 0)
-		nic_free(host_sent(&T.h));
+	drain();
 	trace_end();
 }
 END_TEST
 
 START_TEST(test_negative_advice_syn)
 {
+	const struct ipaddr peer = ip4(2);
+
 	trace_begin(NULL);
-	host_connect(&T.h, &(struct ipaddr[]){ ip4(2) }[0], 80);
+	host_connect(&T.h, &peer, 80);
 	for (unsigned i = 0; i < 800; i++)
 		tick(10);
 	ck_assert_uint_eq(T.h.net.suspects, 1);
-	while (T.h.net.queued > 0)
-		nic_free(host_sent(&T.h));
+	drain();
 	trace_end();
 }
 END_TEST
