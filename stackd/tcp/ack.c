@@ -173,16 +173,22 @@ void ack_rtt(struct tcp *tcp, struct tcp_conn *c, uint32_t rtt_us)
 
 /* RFC 6298, (2.3), (2.4), (2.5): what the estimates say, without back-off.  As in Linux the lower bound is that of the allowance above the
  * round trip: where this hardly varies, the peer's delayed ACK is still waited for. */
-void ack_rto(struct tcp *tcp, struct tcp_conn *c)
+uint32_t ack_rto_of(const struct tcp *tcp, const struct tcp_conn *c)
 {
 	uint64_t var_us = 4 * (uint64_t)c->rttvar_us, min_us = tcp->conf.rto_min_ms * UINT64_C(1000);
 	uint64_t rto_us, max_us = tcp->conf.rto_max_ms * UINT64_C(1000);
 
 	if (c->srtt_us == 0)
-		return;
+		return tcp->conf.rto_initial_ms * 1000;
 	rto_us = c->srtt_us + (var_us > min_us ? var_us : min_us);
 	rto_us -= rto_us % 1000; /* what timers tell apart */
-	c->rto_us = (uint32_t)(rto_us > max_us ? max_us : rto_us);
+	return (uint32_t)(rto_us > max_us ? max_us : rto_us);
+}
+
+void ack_rto(struct tcp *tcp, struct tcp_conn *c)
+{
+	if (c->srtt_us != 0)
+		c->rto_us = ack_rto_of(tcp, c);
 }
 
 /* RFC 5681, section 2 */

@@ -118,7 +118,7 @@ void conn_established(struct tcp *tcp, struct tcp_conn *c)
 	conn_mark(tcp, c, TODO_NOTE);
 	c->heard_us = c->progress_us = c->tune_us = tcp->now_us;
 	path_open(tcp, c);
-	c->rcv_mss = c->mss;
+	c->rcv_mss = c->mss < RCV_MSS_FIRST ? c->mss : RCV_MSS_FIRST;
 	c->tune_space = tcp->conf.initial_cwnd * c->mss;
 	/* RFC 6928; one segment when the handshake had to be repeated (RFC 5681, 3.1) */
 	cc_init(&c->cc, c->cc.name, (c->rexmits > 1 ? 1 : tcp->conf.initial_cwnd) * (uint32_t)c->mss);

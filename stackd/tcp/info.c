@@ -10,7 +10,10 @@ enum { REORDERING = 3, SSTHRESH_NONE = 0x7fffffff };
 
 static uint8_t ca_state(const struct tcp_conn *c);
 static uint8_t options(const struct tcp_conn *c);
-static void in_flight(const struct flight *f, struct sock_info *i);
+static void in_flight(const struct flight *f, bool repairs, struct sock_info *i);
+static void in_handshake(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info *i);
+static uint8_t backoff(const struct tcp *tcp, const struct tcp_conn *c);
+static uint32_t advertised(const struct tcp_conn *c);
 static uint32_t ms_since(const struct tcp *tcp, uint64_t at_us);
 
 void tcp_info(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info *i)
@@ -22,13 +25,13 @@ void tcp_info(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info 
 	*i = (struct sock_info){
 		.state = state[c->state],
 		.ca_state = ca_state(c),
-		.retransmits = c->rexmits,
+		.retransmits = (c->flags & CONN_PERSIST) != 0 ? 0 : c->rexmits,
 		.probes = c->probes,
-		.backoff = c->rexmits,
+		.backoff = backoff(tcp, c),
 		.options = options(c),
 		.wscales = (uint8_t)((c->flags & CONN_WS) != 0 ? c->snd_shift | c->rcv_shift << 4 : 0),
 		.rto = c->rto_us,
-		.ato = tcp->conf.delack_ms * 1000,
+		.ato = c->text_us != 0 ? tcp->conf.delack_ms * 1000 : 0,
 		.snd_mss = c->mss,
 		.rcv_mss = c->rcv_mss,
 		.last_data_sent = ms_since(tcp, c->sent_us),
@@ -40,7 +43,7 @@ void tcp_info(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info 
 		.rttvar = c->rttvar_us,
 		.snd_ssthresh = c->cc.ssthresh < SSTHRESH_NONE ? c->cc.ssthresh / mss : SSTHRESH_NONE,
 		.snd_cwnd = c->cc.cwnd / mss,
-		.advmss = conn_mss_of(c, c->mtu_max > 0 ? c->mtu_max : c->mtu),
+		.advmss = advertised(c),
 		.reordering = c->reo_segs != 0 ? c->reo_segs : REORDERING,
 		.rcv_rtt = c->tune_rtt_us,
 		.rcv_space = c->tune_space,
@@ -55,7 +58,38 @@ void tcp_info(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info 
 		.min_rtt = c->min_rtt_us,
 	};
 	if (c->flight != NULL)
-		in_flight(c->flight, i);
+		in_flight(c->flight, (c->flags & (CONN_RECOVERY | CONN_LOSS)) != 0, i);
+	if (c->state == TCP_SYN_SENT || c->state == TCP_SYN_RCVD)
+		in_handshake(tcp, c, i);
+}
+
+/* What comes with the connection is not there yet. */
+static void in_handshake(const struct tcp *tcp, const struct tcp_conn *c, struct sock_info *i)
+{
+	i->snd_cwnd = c->rexmits > 1 ? 1 : tcp->conf.initial_cwnd;
+	i->snd_ssthresh = SSTHRESH_NONE;
+	i->unacked = 1;
+	i->lost = i->retrans = c->rexmits > 0;
+	i->ca_state = c->rexmits > 0 ? CA_LOSS : CA_OPEN;
+}
+
+/* How often the timeout has doubled, and no sample has come since (Karn). */
+static uint8_t backoff(const struct tcp *tcp, const struct tcp_conn *c)
+{
+	uint8_t n = 0;
+
+	for (uint64_t rto_us = ack_rto_of(tcp, c); rto_us < c->rto_us && n < UINT8_MAX; rto_us *= 2)
+		n++;
+	return n;
+}
+
+/* The MSS of our SYN, as open_syn_options() has it, less what timestamps take. */
+static uint32_t advertised(const struct tcp_conn *c)
+{
+	uint32_t mtu = c->mtu_max > 0 ? c->mtu_max : c->mtu, mss = mtu - net_ip_len(&c->peer) - SEG_HDR;
+
+	mss = c->mss_max != 0 && c->mss_max < mss ? c->mss_max : mss;
+	return mss - ((c->flags & CONN_TS) != 0 ? SEG_TS_LEN : 0);
 }
 
 void tcp_conn_figures(const struct tcp_conn *c, struct stat_flow *r)
@@ -99,14 +133,15 @@ static uint8_t options(const struct tcp_conn *c)
 	                 ((c->flags & CONN_WS) != 0 ? STAT_WS : 0) | ((c->ecn & ECN_OK) != 0 ? STAT_ECN : 0));
 }
 
-static void in_flight(const struct flight *f, struct sock_info *i)
+static void in_flight(const struct flight *f, bool repairs, struct sock_info *i)
 {
+	/* as in Linux, what was sent again counts as lost until it arrives, too */
 	i->unacked = f->tail - f->head;
 	i->sacked = f->sacked;
 	for (uint32_t no = f->head; no != f->tail; no++) {
 		unsigned marks = flight_at(f, no)->marks;
 
-		i->lost += (marks & FLIGHT_LOST) != 0;
+		i->lost += (marks & FLIGHT_LOST) != 0 || (repairs && (marks & (FLIGHT_AGAIN | FLIGHT_SACKED)) == FLIGHT_AGAIN);
 		i->retrans += (marks & (FLIGHT_AGAIN | FLIGHT_LOST | FLIGHT_SACKED)) == FLIGHT_AGAIN;
 	}
 }

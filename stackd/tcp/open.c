@@ -238,7 +238,7 @@ void open_take_options(struct tcp *tcp, struct tcp_conn *c, const struct seg_opt
 		c->flags |= CONN_SACK;
 	c->last_ack_sent = c->rcv_nxt;
 	conn_set_mss(c);
-	c->rcv_mss = c->mss;
+	c->rcv_mss = c->mss < RCV_MSS_FIRST ? c->mss : RCV_MSS_FIRST;
 }
 
 /* The options of our SYN; of our SYN-ACK only what the peer offered too. */

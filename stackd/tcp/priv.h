@@ -42,6 +42,7 @@ enum {
 	CHALLENGES = 10,       /* challenge ACKs of one connection in CHALLENGE_MS (RFC 5961, section 10) */
 	CHALLENGE_MS = 5000,
 	RTO_AFTER_SYN_US = 3000000, /* RFC 6298, 5.7 */
+	RCV_MSS_FIRST = 536,   /* the peer's segments until they come */
 	CORK_US = 200000,      /* a corked small segment waits so long at most */
 };
 
@@ -206,6 +207,7 @@ void in_challenge(struct tcp *tcp, struct tcp_conn *c);
 bool ack_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s); /* false: drop the segment */
 void ack_rtt(struct tcp *tcp, struct tcp_conn *c, uint32_t rtt_us);
 void ack_rto(struct tcp *tcp, struct tcp_conn *c);
+uint32_t ack_rto_of(const struct tcp *tcp, const struct tcp_conn *c); /* without back-off */
 
 /* text.c */
 void text_take(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);

@@ -14,7 +14,7 @@ tests_trace_traces_LDADD = libtcptrace.la
 # one folder a topic
 EXTRA_DIST += tests/trace/README tests/trace/include tests/trace/handshake tests/trace/options tests/trace/timestamps tests/trace/data tests/trace/rto \
 	tests/trace/send tests/trace/window tests/trace/close tests/trace/reset tests/trace/loss tests/trace/timers \
-	tests/trace/icmp tests/trace/errors tests/trace/ecn
+	tests/trace/icmp tests/trace/info tests/trace/errors tests/trace/ecn
 
 check_PROGRAMS += tests/trace/matrix
 TESTS += tests/trace/matrix

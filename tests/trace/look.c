@@ -61,9 +61,9 @@ static const struct {
 };
 #undef FIELD
 
-static uint64_t field_value(const struct tcp_conn *conn, size_t off, size_t size)
+static uint64_t value_at(const void *of, size_t off, size_t size)
 {
-	const uint8_t *p = (const uint8_t *)conn + off;
+	const uint8_t *p = (const uint8_t *)of + off;
 	uint64_t v8;
 	uint32_t v4;
 	uint16_t v2;
@@ -93,7 +93,7 @@ bool look_info(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 		return wrong(r, "there is no connection");
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		if (word(c, fields[i].name)) {
-			*got = (int64_t)field_value(conn, fields[i].off, fields[i].size);
+			*got = (int64_t)value_at(conn, fields[i].off, fields[i].size);
 			return true;
 		}
 	}
@@ -110,17 +110,32 @@ bool look_info(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 	return true;
 }
 
-/* The state, by Linux's number. */
+/* What TCP_INFO tells: "tcp_info FIELD", by Linux's names without "tcpi_" and in its units; alone: the state. */
+#define TOLD(name) { #name, offsetof(struct sock_info, name), sizeof(((struct sock_info *)NULL)->name) }
+static const struct {
+	const char *name;
+	size_t off, size;
+} told_fields[] = {
+	TOLD(state), TOLD(ca_state), TOLD(retransmits), TOLD(probes), TOLD(backoff), TOLD(options), TOLD(wscales), TOLD(rto), TOLD(ato),
+	TOLD(snd_mss), TOLD(rcv_mss), TOLD(unacked), TOLD(sacked), TOLD(lost), TOLD(retrans), TOLD(last_data_sent),
+	TOLD(last_data_recv), TOLD(last_ack_recv), TOLD(pmtu), TOLD(rtt), TOLD(rttvar), TOLD(snd_ssthresh), TOLD(snd_cwnd),
+	TOLD(advmss), TOLD(reordering), TOLD(total_retrans), TOLD(bytes_acked), TOLD(bytes_received), TOLD(segs_out),
+	TOLD(segs_in), TOLD(notsent_bytes), TOLD(min_rtt),
+};
+#undef TOLD
+
 bool look_tcp_info(struct run *r, struct end *e, struct cursor *c, int64_t *got)
 {
-	struct sock_info i;
+	struct sock_info i = { .state = 0 };
 
-	(void)c;
-	*got = -EBADF;
-	if (e->prog == NULL)
-		return true;
-	tcp_info(r->h.tcp, e->prog->conn, &i);
+	if (e->prog != NULL)
+		i = told(r, e->prog->conn);
 	*got = i.state;
+	for (size_t n = 0; n < sizeof(told_fields) / sizeof(told_fields[0]); n++)
+		if (word(c, told_fields[n].name))
+			*got = (int64_t)value_at(&i, told_fields[n].off, told_fields[n].size);
+	if (e->prog == NULL)
+		*got = -EBADF;
 	return true;
 }
 
