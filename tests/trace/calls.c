@@ -196,9 +196,9 @@ static bool call_unlisten(struct run *r, struct end *e, struct cursor *c, int64_
 {
 	(void)e;
 	(void)c;
-	(void)got;
-	if (r->h.listener == NULL)
-		return false;
+	*got = r->h.listener == NULL ? -EBADF : 0;
+	if (*got < 0)
+		return true;
 	listen_remove(r->h.listeners, r->h.listener);
 	(void)tcp_listener_gone(r->h.tcp, r->h.listener, UINT32_MAX);
 	listen_free(r->h.listener);
