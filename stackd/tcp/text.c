@@ -8,7 +8,7 @@
 #include "stackd/tcp/priv.h"
 
 static bool take_bytes(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
-static void take_next(struct tcp *tcp, struct tcp_conn *c, const uint8_t *text, uint32_t len);
+static void take_next(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, uint32_t len);
 static void take_early(struct tcp *tcp, struct tcp_conn *c, uint64_t off, const uint8_t *text, uint32_t len);
 static void note_duplicate(struct tcp *tcp, struct tcp_conn *c, uint64_t from, uint64_t to);
 static void see_text(struct tcp *tcp, struct tcp_conn *c, uint32_t len);
@@ -61,17 +61,17 @@ static bool take_bytes(struct tcp *tcp, struct tcp_conn *c, const struct seg_in 
 	ecn_take_text(tcp, c, s);
 	if (off == c->rx_end) {
 		measure_rtt(tcp, c, s);
-		take_next(tcp, c, s->text, len);
+		take_next(tcp, c, s, len);
 	} else if (off > c->rx_end) {
 		take_early(tcp, c, off, s->text, len);
 	}
 	return true;
 }
 
-static void take_next(struct tcp *tcp, struct tcp_conn *c, const uint8_t *text, uint32_t len)
+static void take_next(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s, uint32_t len)
 {
 	uint64_t from = c->rx_end;
-	uint32_t done = (uint32_t)bytes_write(&c->rx, &c->owner->rx, from, text, len, window_chunks(tcp));
+	uint32_t done = (uint32_t)bytes_write(&c->rx, &c->owner->rx, from, s->text, len, window_chunks(tcp));
 	bool filled = false;
 
 	if (done < len)
@@ -80,7 +80,8 @@ static void take_next(struct tcp *tcp, struct tcp_conn *c, const uint8_t *text, 
 		return;
 	c->rx_end += done;
 	if (c->ooo.count > 0) {
-		note_duplicate(tcp, c, from, from + done);
+		if (s->old == 0) /* else what was cut off in front is told already */
+			note_duplicate(tcp, c, from, from + done);
 		c->rx_end = reasm_take(&c->ooo, c->rx_end);
 		filled = true;
 	}
