@@ -120,8 +120,7 @@ void mon_flow_free(struct mon_table *t, struct mon_flow *f)
 {
 	for (unsigned side = 0; side < 2; side++) {
 		detach(t, &f->half[side]);
-		t->ranges -= f->half[side].seen.count;
-		reasm_clear(&f->half[side].seen);
+		mon_half_forget(&f->half[side]);
 	}
 	TAILQ_REMOVE(&t->age, f, age);
 	f->serial = 0;

@@ -114,6 +114,8 @@ struct mon_half {
 	uint64_t missed;
 	uint64_t told;     /* `next` when NEW_DATA was raised last */
 	struct reasm seen; /* what lies beyond next */
+	struct reasm unseen; /* of what lies before: skipped holes; biased, since text may come from before an unknown start */
+	struct reasm beyond; /* has been sent although it was outside the window */
 	struct mon_aside *aside, *aside_last; /* payload beyond the window: kept a while, since an acknowledgement may tell that it was taken */
 	uint32_t asides;   /* how many */
 	uint64_t pkts;     /* sent by it */
@@ -230,6 +232,9 @@ void mon_half_skip(struct mon_half *h, struct mon_did *did);
 
 /* First packet of a flow in mid-stream: which end is the client, and both halves' starting points.  Returns the sender's side. */
 unsigned mon_half_pickup(struct mon_flow *f, const struct mon_seg *s);
+
+/* Frees what it knows of which parts of its stream have been seen. */
+void mon_half_forget(struct mon_half *h);
 
 /* Idle too long, evicted, or reset: both states become CLOSED; which sides changed (bits 1 << side). */
 unsigned mon_half_end(struct mon_flow *f);

@@ -12,7 +12,7 @@
 
 #include "stackd/tcp/seg.h"
 
-enum { RANGES_MAX = 4096, RANGES_FEW = 16, RANGES_ALL = 1 << 20, FAR = 1 << 30, LATE_SYN = 65536, NO_SHIFT = UINT8_MAX };
+enum { RANGES_MAX = 4096, RANGES_UNSEEN = 256, RANGES_FEW = 16, RANGES_ALL = 1 << 20, FAR = 1 << 30, EARLY = 1 << 24, LATE_SYN = 65536, NO_SHIFT = UINT8_MAX };
 
 static const char *const names[] = { "CLOSED", "LISTEN", "SYN_SENT", "SYN_RCVD", "ESTABLISHED", "FIN_WAIT_1", "FIN_WAIT_2",
 				     "CLOSE_WAIT", "CLOSING", "LAST_ACK", "TIME_WAIT" };
@@ -61,12 +61,70 @@ static void anchor(struct mon_half *h, uint32_t isn)
 static void anchor_again(struct mon_half *h, uint32_t isn, struct mon_did *did)
 {
 	did->anew |= (uint8_t)(1u << h->side);
-	h->flow->table->ranges -= h->seen.count;
-	reasm_clear(&h->seen);
+	mon_half_forget(h);
 	h->next = h->top = h->told = h->missed = 0;
 	h->flags &= (uint16_t)~(HALF_ACKED | HALF_EDGE | HALF_PEER_FIN | HALF_RCV_FIN);
 	h->syn_came = false;
 	anchor(h, isn);
+}
+
+/* --- What has been seen ---------------------------------------------------------------------------------------------------- */
+
+/* Pieces are bounded for each stream, and for all of them together. */
+static bool range_add(struct mon_half *h, struct reasm *r, uint64_t from, uint64_t to, unsigned max)
+{
+	struct mon_table *t = h->flow->table;
+	unsigned before = r->count;
+	int err = reasm_add(r, from, to, t->ranges < RANGES_ALL ? max : RANGES_FEW);
+
+	t->ranges += r->count - before;
+	return err == 0;
+}
+
+static uint64_t range_take(struct mon_half *h, struct reasm *r, uint64_t end)
+{
+	unsigned before = r->count;
+
+	end = reasm_take(r, end);
+	h->flow->table->ranges -= before - r->count;
+	return end;
+}
+
+void mon_half_forget(struct mon_half *h)
+{
+	h->flow->table->ranges -= h->seen.count + h->unseen.count + h->beyond.count;
+	reasm_clear(&h->seen);
+	reasm_clear(&h->unseen);
+	reasm_clear(&h->beyond);
+}
+
+/* Is some of [at, stop) there?  at < stop */
+static bool overlaps(const struct reasm *r, int64_t at, int64_t stop)
+{
+	uint64_t from = at > 0 ? (uint64_t)at : 0, to;
+
+	return reasm_hole(r, from, &to) != from || to < (uint64_t)stop;
+}
+
+/* What lies below `next` has been seen, but for what is noted here. */
+static void unseen_add(struct mon_half *h, int64_t from, int64_t to)
+{
+	(void)range_add(h, &h->unseen, (uint64_t)(from + FAR), (uint64_t)(to + FAR), RANGES_UNSEEN);
+}
+
+static void unseen_comes(struct mon_half *h, int64_t from, int64_t to)
+{
+	unsigned before = h->unseen.count;
+
+	if (before == 0 || from + FAR < 0 || from >= to)
+		return;
+	reasm_forget(&h->unseen, (uint64_t)(from + FAR), (uint64_t)(to + FAR), RANGES_UNSEEN);
+	h->flow->table->ranges += h->unseen.count - before;
+}
+
+static bool is_unseen(const struct mon_half *h, int64_t from, int64_t to)
+{
+	return from + FAR >= 0 && reasm_has(&h->unseen, (uint64_t)(from + FAR), (uint64_t)(to + FAR));
 }
 
 /* --- The receiver's stream ----------------------------------------------------------------------------------------------- */
@@ -96,10 +154,9 @@ static void reach_fin(struct mon_half *h, struct mon_did *did)
 
 static void advance(struct mon_half *h, struct mon_did *did)
 {
-	unsigned before = h->seen.count;
-
-	h->next = reasm_take(&h->seen, h->next);
-	h->flow->table->ranges -= before - h->seen.count;
+	h->next = range_take(h, &h->seen, h->next);
+	while (h->beyond.count > 0 && h->beyond.range[0].to <= h->next)
+		(void)range_take(h, &h->beyond, h->beyond.range[0].to);
 	reach_fin(h, did);
 }
 
@@ -116,6 +173,7 @@ static void skip(struct mon_half *h, bool at_end, struct mon_did *did)
 		if (!at_end && ((h->flags & HALF_ACKED) == 0 || h->acked <= to))
 			return;
 		h->missed += to - h->next;
+		unseen_add(h, (int64_t)h->next, (int64_t)to);
 		h->next = to;
 		advance(h, did);
 	}
@@ -313,8 +371,7 @@ static bool tells_isn(struct mon_half *snd, struct mon_half *rcv, const struct m
 static bool sent_before(const struct mon_half *snd, const struct mon_half *rcv, const struct mon_seg *s)
 {
 	uint32_t len = s->text_len;
-	int64_t at, stop;
-	uint64_t to;
+	int64_t at, stop, next = (int64_t)rcv->next;
 
 	if (len == 0)
 		return false;
@@ -329,13 +386,11 @@ static bool sent_before(const struct mon_half *snd, const struct mon_half *rcv, 
 		return false; /* a keep-alive: RFC 9293 3.8.4 */
 	if ((rcv->flags & HALF_PEER_FIN) != 0 && stop > (int64_t)rcv->fin_off)
 		stop = (int64_t)rcv->fin_off;
-	if ((rcv->flags & HALF_EDGE) != 0 && stop > (int64_t)rcv->edge)
-		stop = (int64_t)rcv->edge;
 	if (at >= stop)
 		return false;
-	if (at < (int64_t)rcv->next)
+	if (at < next && !is_unseen(rcv, at, stop < next ? stop : next))
 		return true;
-	return reasm_hole(&rcv->seen, (uint64_t)at, &to) != (uint64_t)at || to < (uint64_t)stop;
+	return stop > next && (overlaps(&rcv->seen, at > next ? at : next, stop) || overlaps(&rcv->beyond, at > next ? at : next, stop));
 }
 
 static void fin_is_sent(struct mon_half *snd, uint32_t seq, struct mon_did *did)
@@ -481,17 +536,6 @@ static void arrive_ack(struct mon_half *rcv, const struct mon_seg *s, struct mon
 	fin_is_acked(rcv, did);
 }
 
-/* Pieces are bounded for each stream, and for all of them together. */
-static bool range_add(struct mon_half *h, uint64_t from, uint64_t to)
-{
-	struct mon_table *t = h->flow->table;
-	unsigned before = h->seen.count, max = t->ranges < RANGES_ALL ? RANGES_MAX : RANGES_FEW;
-	int err = reasm_add(&h->seen, from, to, max);
-
-	t->ranges += h->seen.count - before;
-	return err == 0;
-}
-
 /* Bytes [at, stop) come; what is new of them is noted.  False: too many pieces. */
 static bool note(struct mon_half *h, int64_t at, int64_t stop, struct mon_did *did)
 {
@@ -502,7 +546,7 @@ static bool note(struct mon_half *h, int64_t at, int64_t stop, struct mon_did *d
 	if (from == h->next) {
 		h->next = (uint64_t)stop;
 		did->events |= MON_NEW_DATA;
-	} else if (!range_add(h, from, (uint64_t)stop)) {
+	} else if (!range_add(h, &h->seen, from, (uint64_t)stop, RANGES_MAX)) {
 		return false;
 	}
 	if ((uint64_t)stop > h->top)
@@ -520,6 +564,7 @@ static void arrive_text(struct mon_half *rcv, const struct mon_seg *s, struct mo
 		return;
 	if ((rcv->flags & HALF_SEQ) == 0) {
 		anchor(rcv, seq - 1); /* H6 */
+		unseen_add(rcv, -EARLY, 0);
 		if ((rcv->flags & HALF_ACKED) != 0) /* was about a stream that had no beginning */
 			rcv->flags &= (uint16_t)~HALF_ACKED;
 	}
@@ -534,11 +579,14 @@ static void arrive_text(struct mon_half *rcv, const struct mon_seg *s, struct mo
 	if ((rcv->flags & HALF_PEER_FIN) != 0 && stop > (int64_t)rcv->fin_off)
 		stop = (int64_t)rcv->fin_off;
 	if ((rcv->flags & HALF_EDGE) != 0 && stop > (int64_t)rcv->edge) {
+		if (s->text_len > 1) /* else a window probe */
+			(void)range_add(rcv, &rcv->beyond, at > (int64_t)rcv->edge ? (uint64_t)at : rcv->edge, (uint64_t)stop, RANGES_MAX);
 		stop = (int64_t)rcv->edge;
 		did->outside = true;
 		if (stop <= at)
 			did->events |= MON_ERROR; /* nothing of it is taken */
 	}
+	unseen_comes(rcv, at, stop < next ? stop : next);
 	if (stop > at && note(rcv, at, stop, did)) {
 		int64_t from = at < next ? next : at;
 

@@ -50,6 +50,29 @@ uint64_t reasm_take(struct reasm *r, uint64_t end)
 	return end;
 }
 
+void reasm_forget(struct reasm *r, uint64_t from, uint64_t to, unsigned max)
+{
+	unsigned i = first_ending_at(r, from + 1);
+
+	while (from < to && i < r->count && r->range[i].from < to) {
+		struct reasm_range *here = &r->range[i];
+		uint64_t end = here->to;
+
+		if (here->from < from) {
+			here->to = from;
+			i++;
+			if (end > to)
+				(void)insert(r, i, to, end, max);
+		} else if (end > to) {
+			here->from = to;
+		} else {
+			cut(r, i, 1);
+		}
+	}
+	if (r->count == 0)
+		reasm_clear(r);
+}
+
 bool reasm_has(const struct reasm *r, uint64_t from, uint64_t to)
 {
 	unsigned i = first_ending_at(r, to);

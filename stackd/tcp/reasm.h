@@ -31,6 +31,9 @@ int reasm_add(struct reasm *r, uint64_t from, uint64_t to, unsigned max);
 /* The in-order end has reached `end`: forget what lies below, and what touches it; returns the new in-order end. */
 uint64_t reasm_take(struct reasm *r, uint64_t end);
 
+/* Forget [from, to).  What that would split is forgotten above `to`, too, when there is no room for one range more. */
+void reasm_forget(struct reasm *r, uint64_t from, uint64_t to, unsigned max);
+
 /* Is all of [from, to) there? */
 bool reasm_has(const struct reasm *r, uint64_t from, uint64_t to);
 

@@ -44,6 +44,22 @@ START_TEST(test_bound)
 }
 END_TEST
 
+START_TEST(test_forget)
+{
+	struct reasm r = { 0 };
+
+	ck_assert_int_eq(reasm_add(&r, 10, 20, 1), 0);
+	reasm_forget(&r, 20, 30, 1);
+	reasm_forget(&r, 0, 10, 1);
+	ck_assert(reasm_has(&r, 10, 20));
+	reasm_forget(&r, 12, 14, 1); /* no room for two */
+	ck_assert(reasm_has(&r, 10, 12));
+	ck_assert_uint_eq(r.count, 1);
+	reasm_forget(&r, 0, 100, 1);
+	ck_assert_ptr_null(r.range);
+}
+END_TEST
+
 START_TEST(test_against_bitmap)
 {
 	enum { N = 400 };
@@ -56,8 +72,12 @@ START_TEST(test_against_bitmap)
 		unsigned a = (unsigned)rand() % N, b = a + (unsigned)rand() % 12, ranges = 0, got = 0;
 
 		b = b < N ? b : N;
-		if (reasm_add(&r, base + a, base + b, N) == 0)
+		if (step % 3 == 2) {
+			reasm_forget(&r, base + a, base + b, N);
+			memset(have + a, 0, b - a);
+		} else if (reasm_add(&r, base + a, base + b, N) == 0) {
 			memset(have + a, 1, b - a);
+		}
 		for (unsigned i = 0; i < N; i++)
 			ranges += have[i] && (i == 0 || !have[i - 1]);
 		must(r.count == ranges);
@@ -95,6 +115,7 @@ static void add(TCase *tc)
 {
 	tcase_add_test(tc, test_merges);
 	tcase_add_test(tc, test_bound);
+	tcase_add_test(tc, test_forget);
 	tcase_add_loop_test(tc, test_against_bitmap, 0, 20);
 }
 
