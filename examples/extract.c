@@ -8,6 +8,10 @@
  * --json prints an object per flow, when it ends: how many packets, distinct payload bytes and their SHA-256, bytes that
  * nobody saw, packets seen before and packets out of order, for either direction.  Ends with the capture, or on SIGINT.
  *
+ * A monitor's streams go on behind a hole once the receiver has acknowledged beyond it.  What was in it may come all the same, sent
+ * again; here it is put into its place (octets.h).  Nor does a RST begin a flow; here those of which no flow is known are told, too,
+ * unless there is a FILTER: then the flow may only be another one's.
+ *
  *	./run replay FILE examples/extract --json
  */
 #define _GNU_SOURCE
@@ -26,6 +30,11 @@
 
 #include <mos_api.h>
 
+#include "examples/octets.h"
+#include "examples/strays.h"
+
+enum { FAR = 1 << 30 }; /* what is so far away is of another connection */
+
 /* Bytes that have come while others before them were missing. */
 struct island {
 	uint64_t from, to;
@@ -34,14 +43,20 @@ struct island {
 /* One direction; side is who receives it. */
 struct stream {
 	EVP_MD_CTX *sha;
-	uint64_t pkts, bytes, missed, rexmit, ooo;
+	struct octets octets;
+	uint64_t pkts, rexmit, ooo;
+	bool syn;  /* its beginning was seen */
 	bool fin;  /* its end has been sent, and is at fin_off */
 	uint64_t fin_off;
-	uint64_t next, from, to; /* the current packet is ahead of `next` with these bytes; to 0: it is not */
-	bool fin_ahead; /* it is a FIN beyond what is expected, and not known to be believed */
+	bool fin_was;  /* it had been before the current packet */
+	bool outside;  /* which lies outside the window */
 	int fd;    /* -1: not written to a file */
-	struct island *island; /* by offset, with holes between */
+	uint32_t isn;
+	uint64_t reached; /* bytes before this have come, or are not waited for any more */
+	struct island *island; /* beyond that, by offset, with holes between */
 	unsigned islands;
+	char (*name)[64]; /* of the flow's ends */
+	const char *suffix;
 };
 
 struct flow {
@@ -68,23 +83,52 @@ static void name_of(const struct sockaddr *sa, char *to, size_t size)
 		snprintf(to, size, "%s:%u", inet_ntop(AF_INET, &v4->sin_addr, ip, sizeof(ip)), ntohs(v4->sin_port));
 }
 
-static int file_make(const struct flow *f, int side)
+static int file_make(const struct stream *s)
 {
 	char path[512];
 
 	for (unsigned n = 0; n < 100000; n++) {
-		const char *dir = side == MOS_SIDE_SVR ? "c2s" : "s2c";
 		int fd;
 
 		if (n == 0)
-			snprintf(path, sizeof(path), "%s/%s-%s.%s", folder, f->name[0], f->name[1], dir);
+			snprintf(path, sizeof(path), "%s/%s-%s.%s", folder, s->name[0], s->name[1], s->suffix);
 		else
-			snprintf(path, sizeof(path), "%s/%s-%s.%u.%s", folder, f->name[0], f->name[1], n, dir);
+			snprintf(path, sizeof(path), "%s/%s-%s.%u.%s", folder, s->name[0], s->name[1], n, s->suffix);
 		fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0666);
 		if (fd >= 0 || errno != EEXIST)
 			return fd;
 	}
 	return -1;
+}
+
+/* Octets of the stream, in order. */
+static void stream_put(void *arg, const void *buf, size_t len)
+{
+	struct stream *s = arg;
+
+	EVP_DigestUpdate(s->sha, buf, len);
+	if (folder == NULL)
+		return;
+	if (s->fd < 0)
+		s->fd = file_make(s);
+	if ((s->fd < 0 || write(s->fd, buf, len) != (ssize_t)len) && !failed) { /* told once */
+		fprintf(stderr, "extract: %s: %s\n", folder, strerror(errno));
+		failed = 1;
+	}
+}
+
+static void flow_init(struct flow *f)
+{
+	for (int side = 0; side < 2; side++) {
+		f->to[side].fd = -1;
+		f->to[side].octets.put = stream_put;
+		f->to[side].octets.arg = &f->to[side];
+		f->to[side].name = f->name;
+		f->to[side].suffix = side == MOS_SIDE_SVR ? "c2s" : "s2c";
+		f->to[side].sha = EVP_MD_CTX_new();
+		if (f->to[side].sha != NULL)
+			EVP_DigestInit_ex(f->to[side].sha, EVP_sha256(), NULL);
+	}
 }
 
 static struct flow *flow_make(mctx_t mctx, int sock)
@@ -101,11 +145,8 @@ static struct flow *flow_make(mctx_t mctx, int sock)
 			snprintf(f->name[side], sizeof(f->name[side]), "?");
 		else
 			name_of((struct sockaddr *)&end[side], f->name[side], sizeof(f->name[side]));
-		f->to[side].fd = -1;
-		f->to[side].sha = EVP_MD_CTX_new();
-		if (f->to[side].sha != NULL)
-			EVP_DigestInit_ex(f->to[side].sha, EVP_sha256(), NULL);
 	}
+	flow_init(f);
 	mtcp_set_uctx(mctx, sock, f);
 	return f;
 }
@@ -117,19 +158,29 @@ static struct flow *flow_of(mctx_t mctx, int sock)
 	return f != NULL ? f : flow_make(mctx, sock);
 }
 
-/* Note bytes [from, to).  Was some of it new? */
-static bool island_add(struct stream *s, uint64_t next, uint64_t from, uint64_t to)
+/* What is in one piece with what has been reached. */
+static void reach(struct stream *s, uint64_t to)
+{
+	unsigned n = 0;
+
+	s->reached = to > s->reached ? to : s->reached;
+	while (n < s->islands && s->island[n].from <= s->reached) {
+		s->reached = s->island[n].to > s->reached ? s->island[n].to : s->reached;
+		n++;
+	}
+	s->islands -= n;
+	memmove(s->island, s->island + n, s->islands * sizeof(*s->island));
+}
+
+/* Bytes [from, to) have come, beyond what has been reached.  Is some of it new? */
+static bool island_add(struct stream *s, uint64_t from, uint64_t to)
 {
 	struct island *more = realloc(s->island, (s->islands + 1) * sizeof(*more));
-	unsigned i = 0, n = 0;
+	unsigned i = 0, n;
 
 	if (more == NULL)
 		return false;
 	s->island = more;
-	while (n < s->islands && more[n].to <= next)
-		n++; /* these are islands no more */
-	memmove(more, more + n, (s->islands - n) * sizeof(*more));
-	s->islands -= n;
 	while (i < s->islands && more[i].to < from)
 		i++;
 	if (i < s->islands && more[i].from <= from && more[i].to >= to)
@@ -153,22 +204,14 @@ static void drain(mctx_t mctx, int sock, int side, struct flow *f)
 
 	for (;;) {
 		n = mtcp_peek(mctx, sock, side, buf, sizeof(buf));
-		if (n < 0 && errno == ENODATA) {
-			s->missed += (uint64_t)-n;
-			continue;
-		}
-		if (n <= 0)
+		if (n == 0 || (n < 0 && errno != ENODATA))
 			return;
-		s->bytes += (uint64_t)n;
-		EVP_DigestUpdate(s->sha, buf, (size_t)n);
-		if (folder == NULL)
-			continue;
-		if (s->fd < 0)
-			s->fd = file_make(f, side);
-		if ((s->fd < 0 || write(s->fd, buf, (size_t)n) != n) && !failed) { /* told once */
-			fprintf(stderr, "extract: %s: %s\n", folder, strerror(errno));
-			failed = 1;
-		}
+		if (!s->syn && s->octets.end == 0)
+			octets_open(&s->octets);
+		if (n < 0)
+			octets_skip(&s->octets, (uint64_t)-n);
+		else
+			octets_next(&s->octets, buf, (size_t)n);
 	}
 }
 
@@ -186,15 +229,22 @@ static void stream_print(FILE *out, const char *name, struct stream *s)
 	unsigned char sum[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 
+	octets_close(&s->octets);
 	EVP_DigestFinal_ex(s->sha, sum, &len);
-	fprintf(out, "\"%s\":{\"pkts\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"sha256\":\"", name, s->pkts, s->bytes);
+	fprintf(out, "\"%s\":{\"pkts\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"sha256\":\"", name, s->pkts, s->octets.bytes);
 	for (unsigned i = 0; i < len; i++)
 		fprintf(out, "%02x", sum[i]);
-	fprintf(out, "\",\"missed\":%" PRIu64 ",\"rexmit\":%" PRIu64 ",\"ooo\":%" PRIu64 "}", s->missed, s->rexmit, s->ooo);
+	fprintf(out, "\",\"missed\":%" PRIu64 ",\"rexmit\":%" PRIu64 ",\"ooo\":%" PRIu64 "}", octets_missed(&s->octets), s->rexmit,
+		s->ooo);
 }
 
 static void flow_print(struct flow *f)
 {
+	if (!json) {
+		for (int i = 0; i < 2; i++)
+			octets_close(&f->to[i].octets);
+		return;
+	}
 	flockfile(stdout);
 	printf("{\"client\":\"%s\",\"server\":\"%s\",\"end\":\"%s\",", f->name[0], f->name[1], ending(f));
 	stream_print(stdout, "c2s", &f->to[MOS_SIDE_SVR]);
@@ -205,18 +255,79 @@ static void flow_print(struct flow *f)
 	funlockfile(stdout);
 }
 
+static void flow_fini(struct flow *f)
+{
+	for (int i = 0; i < 2; i++) {
+		EVP_MD_CTX_free(f->to[i].sha);
+		free(f->to[i].island);
+		if (f->to[i].fd >= 0)
+			close(f->to[i].fd);
+	}
+}
+
+static void stray_print(const char *a, const char *b, const uint64_t pkts[2])
+{
+	struct flow f = { .reset = true };
+
+	snprintf(f.name[0], sizeof(f.name[0]), "%s", a);
+	snprintf(f.name[1], sizeof(f.name[1]), "%s", b);
+	flow_init(&f);
+	f.to[MOS_SIDE_SVR].pkts = pkts[0];
+	f.to[MOS_SIDE_CLI].pkts = pkts[1];
+	flow_print(&f);
+	flow_fini(&f);
+}
+
+static void ends_of(const struct pkt_info *p, struct sockaddr_storage *from, struct sockaddr_storage *to)
+{
+	const uint8_t *ip = (const uint8_t *)p->iph;
+	struct sockaddr_storage *end[2] = { from, to };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)end[i];
+		struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)end[i];
+		uint16_t port = i == 0 ? p->tcph->source : p->tcph->dest;
+
+		memset(end[i], 0, sizeof(*end[i]));
+		if (ip[0] >> 4 == 6) {
+			v6->sin6_family = AF_INET6;
+			v6->sin6_port = port;
+			memcpy(&v6->sin6_addr, ip + 8 + 16 * i, 16);
+		} else {
+			v4->sin_family = AF_INET;
+			v4->sin_port = port;
+			memcpy(&v4->sin_addr, ip + 12 + 4 * i, 4);
+		}
+	}
+}
+
 /* --- Callbacks ---------------------------------------------------------------------------------------------------------------- */
+
+/* What the receiver has in one piece: it may have got more than we have seen. */
+static bool stream_look(mctx_t mctx, int sock, int side, struct stream *s)
+{
+	struct tcp_buf_info info;
+	socklen_t len = sizeof(info);
+	int32_t more;
+
+	if (mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, side == MOS_SIDE_CLI ? MOS_INFO_CLIBUF : MOS_INFO_SVRBUF, &info, &len) != 0)
+		return false;
+	if (info.tcpbi_init_seq != s->isn) {
+		s->isn = info.tcpbi_init_seq;
+		s->reached = 0;
+		s->islands = 0;
+	}
+	more = (int32_t)(info.tcpbi_next_byte_expected - s->isn - 1 - (uint32_t)s->reached);
+	if (more > 0)
+		reach(s, s->reached + (uint32_t)more);
+	return true;
+}
 
 /* HK_SND: the sender has sent it, the receiver has not got it. */
 static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
 	struct flow *f = flow_of(mctx, sock);
 	struct stream *s;
-	struct tcp_buf_info info;
-	socklen_t len = sizeof(info);
-	struct pkt_info p;
-	uint64_t end;
-	int32_t ahead;
 
 	(void)event;
 	(void)arg;
@@ -224,46 +335,57 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event, filter_arg
 		return;
 	s = &f->to[1 - side];
 	s->pkts++;
-	s->to = 0;
-	s->fin_ahead = false;
-	if (mtcp_getlastpkt(mctx, sock, side, &p) != 0 || p.tcph->rst || (p.payloadlen == 0 && (!p.tcph->fin || s->fin)))
-		return;
-	if (mtcp_getsockopt(mctx, sock, SOL_MONSOCKET, side == MOS_SIDE_CLI ? MOS_INFO_SVRBUF : MOS_INFO_CLIBUF, &info, &len) != 0)
-		return;
-	if (p.tcph->syn && p.seq != info.tcpbi_init_seq)
-		return; /* of another connection, or of none */
-	/* sequence numbers; the packet lies beyond what is expected, and less than half of them away */
-	ahead = (int32_t)((uint32_t)p.offset - (info.tcpbi_next_byte_expected - info.tcpbi_init_seq - 1));
-	if (ahead <= 0 || ahead >= 1 << 30 || (p.offset >> 62) != 0)
-		return;
-	end = p.offset + p.payloadlen;
-	if (s->fin && end > s->fin_off)
-		end = s->fin_off;
-	s->next = p.offset - (uint32_t)ahead;
-	s->from = p.offset;
-	s->to = end > p.offset ? end : 0;
-	s->fin_ahead = p.tcph->fin && !s->fin;
+	s->outside = false;
+	s->fin_was = s->fin;
+	(void)stream_look(mctx, sock, 1 - side, s);
 }
 
-/* HK_RCV: it has arrived, unless on_error has been told that it lies outside the window. */
+/* Bytes [at, end) have come, and perhaps the FIN behind them. */
+static void arrived(struct stream *s, int64_t at, int64_t end, bool fin)
+{
+	bool ahead = at > (int64_t)s->reached, fresh;
+
+	if (!ahead) {
+		reach(s, end > 0 ? (uint64_t)end : 0);
+		return;
+	}
+	fresh = end > at && island_add(s, (uint64_t)at, (uint64_t)end);
+	s->ooo += fresh || (fin && s->fin && !s->fin_was);
+}
+
+/* HK_RCV: it has arrived. */
 static void on_arrival(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
 	struct flow *f = mtcp_get_uctx(mctx, sock);
 	struct stream *s;
-	bool fresh;
+	struct pkt_info p;
+	int64_t at, end;
 
 	(void)event;
 	(void)arg;
-	if (f == NULL)
+	if (f == NULL || mtcp_getlastpkt(mctx, sock, side, &p) != 0 || p.tcph->rst)
 		return;
 	s = &f->to[side];
-	fresh = s->to > 0 && island_add(s, s->next, s->from, s->to);
-	s->ooo += fresh || (s->fin_ahead && s->fin);
-	s->to = 0;
-	s->fin_ahead = false;
+	s->syn |= p.tcph->syn;
+	if ((!p.tcph->ack && !p.tcph->syn) || (p.payloadlen == 0 && !p.tcph->fin) ||
+	    (p.tcph->syn && p.seq != s->isn))
+		return; /* nothing, or nothing of this stream */
+	at = (int64_t)p.offset;
+	if (at - (int64_t)s->reached >= FAR || at - (int64_t)s->reached <= -FAR || p.seq + p.tcph->syn - s->isn - 1 != (uint32_t)at)
+		return;
+	end = at + p.payloadlen;
+	if (s->fin && end > (int64_t)s->fin_off)
+		end = (int64_t)s->fin_off;
+	if (s->outside && p.payloadlen == 1)
+		return; /* a window probe */
+	if (at < (int64_t)s->reached && (at >= 0 || p.payloadlen > 1)) {
+		drain(mctx, sock, side, f);
+		octets_late(&s->octets, at, p.payload, end > at ? (size_t)(end - at) : 0);
+	}
+	arrived(s, at, end, p.tcph->fin);
 }
 
-/* It lies outside the window: its bytes do not count. */
+/* It lies outside the window. */
 static void on_error(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
 {
 	struct flow *f = mtcp_get_uctx(mctx, sock);
@@ -271,7 +393,7 @@ static void on_error(mctx_t mctx, int sock, int side, event_t event, filter_arg_
 	(void)event;
 	(void)arg;
 	if (f != NULL)
-		f->to[side].to = 0;
+		f->to[side].outside = true;
 }
 
 static void on_rexmit(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
@@ -362,16 +484,27 @@ static void on_end(mctx_t mctx, int sock, int side, event_t event, filter_arg_t 
 		return;
 	for (int i = 0; i < 2; i++)
 		drain(mctx, sock, i, f);
-	if (json)
-		flow_print(f);
-	for (int i = 0; i < 2; i++) {
-		EVP_MD_CTX_free(f->to[i].sha);
-		free(f->to[i].island);
-		if (f->to[i].fd >= 0)
-			close(f->to[i].fd);
-	}
+	flow_print(f);
+	flow_fini(f);
 	mtcp_set_uctx(mctx, sock, NULL);
 	free(f);
+}
+
+/* A reset of which no flow is known is one by itself. */
+static void on_orphan(mctx_t mctx, int sock, int side, event_t event, filter_arg_t *arg)
+{
+	struct sockaddr_storage from, to;
+	char name[2][STRAY_NAME];
+	struct pkt_info p;
+
+	(void)event;
+	(void)arg;
+	if (mtcp_getlastpkt(mctx, sock, side, &p) != 0 || p.iph == NULL || p.tcph == NULL || !p.tcph->rst)
+		return;
+	ends_of(&p, &from, &to);
+	name_of((struct sockaddr *)&from, name[0], sizeof(name[0]));
+	name_of((struct sockaddr *)&to, name[1], sizeof(name[1]));
+	strays_add(name[0], name[1], stray_print);
 }
 
 /* --- Setting up --------------------------------------------------------------------------------------------------------------- */
@@ -392,7 +525,7 @@ static int watch(mctx_t mctx, char *filter)
 	    mtcp_register_callback(mctx, sock, MOS_ON_TCP_STATE_CHANGE, MOS_HK_RCV, on_receiver_state) != 0 ||
 	    mtcp_register_callback(mctx, sock, MOS_ON_CONN_END, MOS_HK_SND, on_end) != 0)
 		return -1;
-	return 0;
+	return filter != NULL ? 0 : mtcp_register_callback(mctx, sock, MOS_ON_ORPHAN, MOS_NULL, on_orphan);
 }
 
 static mctx_t context;
@@ -401,6 +534,7 @@ static void on_signal(int signum)
 {
 	(void)signum;
 	mtcp_destroy_context(context);
+	strays_tell(stray_print);
 	exit(failed);
 }
 
@@ -446,5 +580,6 @@ int main(int argc, char **argv)
 		failed = 1;
 	}
 	mtcp_destroy_context(context);
+	strays_tell(stray_print);
 	return failed;
 }

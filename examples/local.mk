@@ -25,7 +25,7 @@ MONITORS = examples/extract examples/flowstat examples/firewall examples/nat exa
 noinst_PROGRAMS += $(MONITORS)
 MONITORS_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/libshim/include/mos
 
-examples_extract_SOURCES = examples/extract.c
+examples_extract_SOURCES = examples/extract.c examples/octets.c examples/octets.h examples/strays.c examples/strays.h
 examples_extract_CPPFLAGS = $(MONITORS_CPPFLAGS) $(CRYPTO_CFLAGS)
 examples_extract_LDADD = libshim.la $(CRYPTO_LIBS)
 

@@ -32,6 +32,7 @@ OTHERWISE = {
     'bad_checksums': 'it takes what has bad checksums',
     'fin': 'it takes text behind the FIN',
     'holes': 'it ends a stream at a hole that was never acknowledged',
+    'midstream': 'what comes from before the first text does not count',
     'noise': 'it looks into GRE and takes the SYN there for the flow\'s',
     'overlap_islands': 'text that waits behind a hole loses against what fills it',
     'overlaps': 'text that waits behind text loses against what comes before it',

@@ -6,10 +6,11 @@ FLOWS is what extract --json says of CAPTURE, FOLDER what extract -o writes.  ts
 people.  Each stream with payload is compared by its ends, its octets and how many are missing.  Status 0: the same; 1: not; 77: there is
 no tshark.
 
-What tshark does otherwise, so that its stream is only a part of ours, which has missed no less:
+What tshark does otherwise, so that its stream is only a part of ours, or parts, in order:
 
   - a hole that is not acknowledged when the capture ends, and what is behind it, it leaves out; so it does with octets that are
     acknowledged and missing at the end;
+  - a hole that is acknowledged it leaves for good: what comes into it later is left out;
   - without a SYN it begins with the number of the first segment it sees, be that empty (what is missing from there is told), or ahead of
     others (which are left out);
   - two connections between the same ends are one to it if the second SYN was missed.  It then misses millions of octets.
@@ -48,14 +49,15 @@ def endpoint(text):
 
 
 def octets(hexes):
-    """(octets, missing, missing before the first)."""
+    """(octets, missing, missing before the first, the octets between what is missing)."""
     data = bytes.fromhex(''.join(hexes))
     first = MISSING.match(data)
-    return MISSING.sub(b'', data), sum(int(n) for n in MISSING.findall(data)), int(first[1]) if first else 0
+    return MISSING.sub(b'', data), sum(int(n) for n in MISSING.findall(data)), int(first[1]) if first else 0, MISSING.split(data)[::2]
 
 
 def follow(path):
-    """Directions with payload: ((from, to), octets, missing), and of those how many octets are missing at the beginning."""
+    """Directions with payload: ((from, to), octets, missing), and of those how many octets are missing at the
+    beginning, and what is between the holes."""
     found, leading = collections.Counter(), {}
     numbers = streams(path)
     for at in range(0, len(numbers), 50):
@@ -66,11 +68,11 @@ def follow(path):
             nodes = [endpoint(line.split(':', 1)[1]) for line in lines if line.startswith('Node ')]
             body = [line for line in lines[4:] if line and not line.startswith('=')]
             for side, hexes in enumerate(([h for h in body if h[0] != '\t'], [h[1:] for h in body if h[0] == '\t'])):
-                data, missing, first = octets(hexes)
+                data, missing, first, parts = octets(hexes)
                 if data or missing:
                     stream = ((nodes[side], nodes[1 - side]), data, missing)
                     found[stream] += 1
-                    leading[stream] = first
+                    leading[stream] = first, parts
     return found, leading
 
 
@@ -97,8 +99,16 @@ def told(path, folder):
                     yield way, written[flow[key]['sha256']], flow[key]['missed']
 
 
-def is_part(theirs, ours, first):
-    return theirs[0] == ours[0] and theirs[1] in ours[1] and theirs[2] - first <= ours[2]
+def is_part(theirs, ours, first, parts):
+    if theirs[0] != ours[0] or len(theirs[1]) + theirs[2] - first > len(ours[1]) + ours[2]:
+        return False
+    at = 0
+    for part in parts:
+        at = ours[1].find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
 
 
 def show(who, stream):
@@ -118,7 +128,7 @@ def main():
     ours, theirs = list((ours - same).elements()), list((theirs - same).elements())
     before = len(theirs)
     for stream in sorted(theirs, key=lambda one: -len(one[1])):
-        match = next((one for one in ours if is_part(stream, one, leading[stream])), None)
+        match = next((one for one in ours if is_part(stream, one, *leading[stream])), None)
         if match is not None:
             ours.remove(match)
             theirs.remove(stream)

@@ -17,7 +17,8 @@ direction is a stream of octets of its own; offset 0 is the octet after the SYN.
 
 FLOWS
  F1  A flow is the packets between two IP:PORT pairs, until a new one begins on the same pairs.  Any good TCP segment begins the
-     first one except a RST: nothing is there that it could reset.  A RST without a flow is counted nowhere.
+     first one except a RST: nothing is there that it could reset.  Those between two IP:PORT pairs that have no flow make one by
+     themselves; what follows does not belong to it.
  F2  A flow is closed by a valid RST, or when every direction in which packets were seen has an accepted FIN.  A closed flow
      stays: late packets are its own (they count in pkts, and their text is judged as always, T1-T9), until
        a) a SYN whose ISN is not the one already known for that direction;
@@ -64,20 +65,22 @@ TEXT
      order of arrival, without counting as anything more.
  T4  The first FIN is accepted if no octet behind it has been stored; it ends the stream: text behind it does not count.  Another
      FIN elsewhere does not count.  A FIN counts as seen even while octets before it are missing.
- T5  A hole is octets that were never seen with some octet stored, or the FIN, behind it.  It is skipped for good in a packet with
-     which Y acknowledges all of it and some of what is behind it, if that is there; at the end of the flow all holes are.  (A
-     packet that fills it may have been overtaken by those behind it, and by an acknowledgement.)  missed counts the octets skipped.
-     Octets that come after having been skipped do not count.
+ T5  A hole is octets that were never seen with some octet stored, or the FIN, behind it.  It is skipped in a packet with
+     which Y acknowledges all of it and some of what is behind it, if that is there: nothing waits for it any more.  (A packet that
+     fills it may have been overtaken by those behind it, and by an acknowledgement.)  Octets that come after that count all the
+     same, at their place.  missed counts the octets in holes at the end of the flow.
  T6  At the end of the flow, octets that Y acknowledged behind the last one seen are missed too, less one if no FIN was
      accepted (the last may have been a FIN, so it is not certain; after a FIN there are none).  A direction of which no packet was
      seen has no stream and missed nothing.
- T7  Octets before the start of the stream do not count; for T8 they have been seen.
- T8  rexmit counts segments of which an octet of text (as far as it is before the FIN and the window's edge), or the SYN, or the
-     FIN, has been seen or skipped before.  Not counted are: a SYN with another ISN; one octet of garbage before the next new one when all
-     is acknowledged (keep-alive); what T3 sets aside (window probes); RSTs; what A1 and A2 exclude.  In a simultaneous open the SYN-ACK
-     repeats its sender's SYN and counts.
- T9  ooo counts segments that bring something new (text or a FIN) and start beyond the next expected octet.  One that fills
-     the hole later is not out of order.
+ T7  Octets before the start of the stream do not count; for T8 they have been seen.  But where the start is the first text that was
+     seen (H6), it is not certain: octets up to 16 MiB before it count, too, and the stream begins with the lowest.  (Not a
+     single octet just before it: a keep-alive.)
+ T8  rexmit counts segments of which an octet of text (as far as it is before the FIN), or the SYN, or the
+     FIN, has been seen before, whether it was stored or set aside (T3).  Not counted are: a SYN with another ISN; one octet of garbage
+     before the next new one when all is acknowledged (keep-alive); RSTs; what A1 and A2 exclude.  A single octet that is set
+     aside (window probe) has not been seen.  In a simultaneous open the SYN-ACK repeats its sender's SYN and counts.
+ T9  ooo counts segments that bring something new (text or a FIN) and start beyond the next octet that has not come.  What is set
+     aside has come, but for window probes.  One that fills the hole later is not out of order.
  T10 Urgent text is text (RFC 6093).  There is no PAWS check: timestamps judge nothing.
 
 RST
@@ -99,11 +102,41 @@ from segments import ACK, FIN, RST, SYN
 
 FAR = 1 << 30
 LATE_SYN = 65536
+EARLY = 1 << 24
 
 
 def signed(difference):
     """A difference of sequence numbers: -2^31 to 2^31 - 1."""
     return (difference + 0x80000000) % 0x100000000 - 0x80000000
+
+
+class Ranges:
+    """Sets of offsets, as sorted disjoint [from, to)."""
+
+    def __init__(self):
+        self.ranges = []
+
+    def add(self, start, stop):
+        if start >= stop:
+            return
+        apart = [r for r in self.ranges if r[1] < start or r[0] > stop]
+        near = [r for r in self.ranges if not (r[1] < start or r[0] > stop)]
+        apart.append([min([start] + [r[0] for r in near]), max([stop] + [r[1] for r in near])])
+        self.ranges = sorted(apart)
+
+    def count(self, start, stop):
+        """How many of [start, stop) are in the set."""
+        return sum(max(min(stop, r[1]) - max(start, r[0]), 0) for r in self.ranges)
+
+    def overlap(self, start, stop):
+        return self.count(start, stop) > 0
+
+    def reach(self, at):
+        """The first offset from `at` on that is not in the set."""
+        for start, stop in self.ranges:
+            if start <= at < stop:
+                return stop
+        return at
 
 
 class Stream:
@@ -129,8 +162,11 @@ class Stream:
         self.ack = None             # Y's highest acknowledgment, as an offset
         self.edge = None
         self.aside = []             # (offset, text, fin) beyond the window
-        self.missed = 0
-        self.text = bytearray()
+        self.seen = Ranges()        # of text, stored or not
+        self.low = 0                # where the stream begins: below 0 if that was not certain (T7)
+        self.certain = True
+        self.tail = 0               # T6
+        self.pieces = []            # (offset, text), in no order
 
     def offset(self, seq):
         return self.next + signed(seq - self.base - self.next)
@@ -153,20 +189,37 @@ class Stream:
             return False
         if self.base is None:
             self.start_again(seq)
+            self.certain = False
         at = self.offset(seq)
         if len(text) == 1 and not fin and at == self.end - 1 and self.ack is not None and self.ack >= self.end:
             return False            # a keep-alive
         fin_at = at + len(text) if fin else None
         if self.fin is not None:
             text = text[:max(self.fin - at, 0)]
+        low = 0 if self.certain or (at == -1 and len(text) == 1) else -EARLY
+        again = self.seen.overlap(at, at + len(text)) or (at < low and text != b'') or (fin_at is not None and fin_at == self.fin)
+        ahead = at > self.seen.reach(self.next)
+        whole = text
         text, fin_at = self.set_aside(at, text, fin_at)
-        again = self.overlaps(at, len(text)) or (fin_at is not None and fin_at == self.fin)
-        new = self.store(at, text)
+        new = len(whole) > self.seen.count(at, at + len(whole))
+        self.store_late(at, text, low)
+        self.store(at, text)
+        if len(whole) != 1 or text:
+            self.seen.add(max(at, low), at + len(whole))
+        else:
+            new = False             # a window probe
         if fin_at is not None and self.fin is None and fin_at >= self.end:
             self.fin, new = fin_at, True
-        self.ooo += new and at > self.next
+        self.ooo += new and ahead
         self.advance()
         return again
+
+    def store_late(self, at, text, low):
+        """T5, T7: octets that nothing has waited for."""
+        for i in range(max(at, low), min(at + len(text), self.next)):
+            if not self.seen.overlap(i, i + 1):
+                self.pieces.append((i, text[i - at:i - at + 1]))
+                self.low = min(self.low, i)
 
     def set_aside(self, at, text, fin_at):
         """T3: returns what is within the window."""
@@ -178,14 +231,8 @@ class Stream:
             self.aside.append(piece)
         return text[:room], None if piece[2] else fin_at
 
-    def overlaps(self, at, size):
-        """Has any of these octets been seen, or skipped, or does it lie before the start?"""
-        if size and at < self.next:
-            return True
-        return any(at < start + len(old) and start < at + size for start, old in self.islands)
-
     def store(self, at, text):
-        """Puts octets where none are; tells whether there were any such."""
+        """Puts octets where none are."""
         pieces, pos, stop = [], max(at, self.next), at + len(text)
         for start, old in self.islands + [[stop, b'']]:
             if pos < min(start, stop):
@@ -199,12 +246,11 @@ class Stream:
             else:
                 joined.append([start, old])
         self.islands = joined
-        return bool(pieces)
 
     def advance(self):
         if self.islands and self.islands[0][0] == self.next:
             _, text = self.islands.pop(0)
-            self.text += text
+            self.pieces.append((self.next, bytes(text)))
             self.next += len(text)
         if self.fin is not None and self.fin == self.next:
             self.next += 1
@@ -215,7 +261,6 @@ class Stream:
             hole_end = self.islands[0][0] if self.islands else self.fin
             if not at_end and (self.ack is None or self.ack <= hole_end):
                 return
-            self.missed += hole_end - self.next
             self.next = hole_end
             self.advance()
 
@@ -278,10 +323,21 @@ class Stream:
         """T5, T6: the flow has ended."""
         self.skip(at_end=True)
         if self.pkts and self.base is not None and self.fin is None and self.ack is not None:
-            self.missed += max(self.ack - self.next - 1, 0)
+            self.tail = max(self.ack - self.next - 1, 0)
+
+    @property
+    def text(self):
+        """All octets, in order."""
+        return b''.join(text for _, text in sorted(self.pieces))
+
+    @property
+    def missed(self):
+        end = self.next - (self.fin is not None and self.next > self.fin)
+        return end - self.low - len(self.text) + self.tail
 
     def result(self):
-        return {'pkts': self.pkts, 'bytes': len(self.text), 'sha256': hashlib.sha256(self.text).hexdigest(),
+        text = self.text
+        return {'pkts': self.pkts, 'bytes': len(text), 'sha256': hashlib.sha256(text).hexdigest(),
                 'missed': self.missed, 'rexmit': self.rexmit, 'ooo': self.ooo}
 
 
@@ -436,6 +492,7 @@ class Table:
         self.idle_ns = idle_ns
         self.flows = []
         self.current = {}
+        self.strays = {}
 
     def flow_of(self, segment):
         """The flow that a segment belongs to; a new one if it begins one; None for a RST without one."""
@@ -454,7 +511,18 @@ class Table:
         flow = self.flow_of(segment)
         if flow:
             flow.take(segment)
+        else:
+            self.stray(segment)
         return flow
+
+    def stray(self, segment):
+        """A RST without a flow."""
+        ends = frozenset((segment.src, segment.dst))
+        if ends not in self.strays:
+            self.strays[ends] = Flow(segment)
+            self.strays[ends].reset = True
+            self.flows.append(self.strays[ends])
+        self.strays[ends].sides(segment)[1].pkts += 1
 
 
 def flows(path, idle_ns=None, overlap='first'):

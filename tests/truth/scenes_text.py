@@ -177,7 +177,7 @@ def window_tiny(wire):
     talk.next[0] = at
     talk.s(window=10)
     talk.close()
-    talk.expect('FIN', sent)
+    talk.expect('FIN', sent, rexmit=(19, 0), ooo=(1, 0))
 
 
 def window_stale(wire):
@@ -194,6 +194,22 @@ def window_stale(wire):
     talk.s(window=1000)
     talk.close()
     talk.expect('FIN', sent)
+
+    talk = wire.talk(shift=(None, None))            # the one acknowledgment that is seen is not of all: that is not out of order
+    talk.open()
+    sent = text(20000, 'stale in part')
+    talk.s(window=5000)
+    for at in range(0, 12000, 1000):
+        talk.c('PA', sent[at:at + 1000])
+    talk.s(ack=8000, window=5000)
+    talk.c('PA', sent[12000:13000])
+    talk.c('PA', sent[7000:9000], at=7000)          # once more: half of it taken, half of it not for sure
+    talk.c('PA', sent[14000:20000], at=14000)
+    talk.c('PA', sent[13000:14000], at=13000)
+    talk.s(ack=20000)
+    talk.next[0] = 20000
+    talk.close()
+    talk.expect('FIN', sent, ooo=(1, 0), rexmit=(1, 0))
 
     talk = wire.talk(shift=(None, None))            # very many of them
     talk.open()
@@ -218,7 +234,7 @@ def window_straddled(wire):
     talk.c('PA', sent[:100], at=0)
     talk.s()
     talk.close()
-    talk.expect('FIN', sent, ooo=(2, 0))
+    talk.expect('FIN', sent, ooo=(2, 0), rexmit=(1, 0))
 
 
 def window_huge(wire):
@@ -234,7 +250,7 @@ def window_huge(wire):
     talk.c('PA', b'straddles', at=edge - 9)
     talk.s(ack=5)
     talk.c('R', at=5, ack=0)
-    talk.expect('RST', b'firststradlast', missed=(edge - 14, 0), ooo=(2, 0), rexmit=(1, 0))
+    talk.expect('RST', b'firststradlast', missed=(edge - 14, 0), ooo=(3, 0), rexmit=(1, 0))
 
 
 def big_in_flight(wire):
@@ -255,10 +271,9 @@ def big_in_flight(wire):
 
 
 def holes(wire):
-    """Loss before the tap: acknowledged holes are skipped for good; others at the end of the flow; the tail; the SYN-ACK."""
+    """Loss before the tap: acknowledged holes are skipped, others at the end of the flow; the tail; the SYN-ACK."""
     sent = text(5000, 'holes')
-    cut = sent[:1000] + sent[2000:3000] + sent[4000:]
-    talk = wire.talk()                          # two holes, acknowledged, then filled too late
+    talk = wire.talk()                          # two holes, acknowledged; then one is filled
     talk.open()
     talk.c('PA', sent[:1000])
     talk.c('PA', sent[2000:3000], at=2000)
@@ -267,7 +282,20 @@ def holes(wire):
     talk.c('PA', sent[4000:], at=4000)
     talk.s()
     talk.close()
-    talk.expect('FIN', cut, missed=(2000, 0), rexmit=(1, 0), ooo=(2, 0))
+    talk.expect('FIN', sent[:3000] + sent[4000:], missed=(1000, 0), ooo=(2, 0))
+
+    talk = wire.talk()                          # filled from both sides, and again
+    talk.open()
+    talk.c('PA', sent[:1000])
+    talk.c('PA', sent[2000:3000], at=2000)
+    talk.s()
+    talk.c('PA', sent[1000:1400], at=1000)
+    talk.c('PA', sent[1600:2400], at=1600)
+    talk.s()
+    talk.c('PA', bytes(len(sent[1200:1500])), at=1200)  # the first version counts
+    talk.c('PA', sent[3000:])
+    talk.close()
+    talk.expect('FIN', sent[:1400] + bytes(100) + sent[1600:], missed=(100, 0), rexmit=(2, 0), ooo=(1, 0))
 
     talk = wire.talk()                          # not acknowledged, and filled in time; the other never
     talk.open()
@@ -323,7 +351,7 @@ def holes(wire):
 
 
 def midstream(wire):
-    """The beginning was not seen: the first text is the start, what lies before it does not count."""
+    """The beginning was not seen: the first text is the start, but what comes from before it counts."""
     talk = wire.talk()
     talk.next = [5000, 7000]
     talk.c('PA', UP)
@@ -333,7 +361,7 @@ def midstream(wire):
     talk.c('PA', b'straddle', at=4997)
     talk.c('PA', b'more', at=5000 + len(UP))
     talk.close()
-    talk.expect('FIN', UP + b'more', DOWN, rexmit=(2, 0))
+    talk.expect('FIN', b'older' + UP + b'more', DOWN, rexmit=(1, 0))
 
     talk = wire.talk()                          # only acknowledgments first; then out of order, and far away
     talk.next = [2**31, 2**31 + 5]

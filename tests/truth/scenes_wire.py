@@ -125,7 +125,7 @@ def version6(wire):
 
 
 def noise(wire):
-    """UDP, ICMP (quoting TCP), ARP, nothing at all, unknown types, GRE around one flow."""
+    """UDP, ICMP (quoting TCP), ARP, nothing at all, unknown types, GRE around one flow; RSTs of none."""
     talk = wire.talk()
     src, dst = talk.ends[0][0], talk.ends[1][0]
     odd = [ip4(src, dst, UDP, struct.pack('!HHHH', talk.ends[0][1], 80, 12, 0) + b'noise'),
@@ -149,11 +149,14 @@ def noise(wire):
     clutter()
     wire.put(ethernet(True, talk.packet(0, talk.segment(0, 'R', at=5))))
     talk.uncount(0)
-    # ... which was the flow's, after all; but here is one that resets nothing
+    # ... which was the flow's, after all; but here are some that reset nothing
     talk.pkts[0] += 1
     talk.expect('FIN', UP, DOWN)
     stray = wire.talk()
     stray.c('R', at=0)
+    stray.s('RA', at=0)
+    stray.c('R', at=100)
+    stray.expect('RST')
 
 
 def truncated(wire):
