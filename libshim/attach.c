@@ -27,6 +27,7 @@ enum {
 
 static void tell_unreachable(const char *path, int err);
 static int wait_for(int sock, short what, uint64_t deadline_us);
+static int no_descriptors(void);
 static int receive(int sock, struct ctl_msg *m, uint64_t deadline_us);
 static int send_patiently(struct shim_ctx *c, uint32_t type, uint32_t id, const void *body, size_t size);
 static int say_hello(struct shim_ctx *c, int cpu);
@@ -61,7 +62,7 @@ int ctl_attach(struct shim_ctx *c, const char *path, int cpu)
 		if (err <= 0)
 			return err == 0 ? -ECONNREFUSED : err;
 		ready = m.head.type == CTL_READY;
-		err = take_attach(c, &m, &lanes_seen);
+		err = m.cut ? no_descriptors() : take_attach(c, &m, &lanes_seen);
 		ctl_close_fds(&m);
 	}
 	if (err == 0 && (c->lanes == 0 || lanes_seen != c->lanes))
@@ -80,7 +81,9 @@ static void tell_unreachable(const char *path, int err)
 {
 	struct stat st;
 
-	if (err != EACCES && err != EPERM)
+	if (err == EMFILE || err == ENFILE)
+		shim_text("no descriptor is left to reach stackd at %s with", path);
+	else if (err != EACCES && err != EPERM)
 		shim_text("no stackd answers at %s: %s; is it running, and is this its control.socket?", path, strerror(err));
 	else if (stat(path, &st) != 0)
 		shim_text("%s cannot be reached: user %u may not look into a folder on the way there", path, (unsigned)geteuid());
@@ -141,10 +144,17 @@ int ctl_call(struct shim_ctx *c, uint32_t type, const void *body, size_t size, u
 	return ctl_call_fd(c, type, body, size, value, NULL);
 }
 
+/* What has come with descriptors has come without some of them. */
+static int no_descriptors(void)
+{
+	return shim_why(-EMFILE, "this process has all the descriptors that it may have (ulimit -n): make a new context when some are closed");
+}
+
 int ctl_call_fd(struct shim_ctx *c, uint32_t type, const void *body, size_t size, uint32_t *value, int *fd)
 {
 	uint64_t deadline = shim_now_us() + ANSWER_US;
 	uint32_t id = ++c->rpc_id;
+	bool cut = false;
 	struct ctl_msg m;
 	int err;
 
@@ -160,13 +170,14 @@ int ctl_call_fd(struct shim_ctx *c, uint32_t type, const void *body, size_t size
 			ctl_lost(c, r == 0 ? "stackd has ended" : strerror(-r));
 			return -ESHUTDOWN;
 		}
+		cut = cut || m.cut;
 		if (m.head.type == CTL_REPLY && m.head.id == id && m.body_size == sizeof(m.reply)) {
 			if (fd != NULL && m.fds == 1)
 				*fd = take_fd(&m, 0);
 			ctl_close_fds(&m);
 			if (value != NULL)
 				*value = m.reply.value;
-			return m.reply.err > 0 ? -m.reply.err : 0;
+			return m.reply.err > 0 ? -m.reply.err : cut && fd != NULL ? no_descriptors() : 0;
 		}
 		take_unasked(c, &m);
 		ctl_close_fds(&m);

@@ -104,7 +104,7 @@ static int number_take(struct shim_mon *mon)
 		if (atomic_load(&mon->watch[no]) == NULL)
 			return (int)no;
 	}
-	return -ENFILE;
+	return shim_why(-ENFILE, "a context has %d monitor sockets at most", MON_SOCKS_MAX);
 }
 
 static int watch_register(struct shim_mon *mon, struct mon_watch *w)

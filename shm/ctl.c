@@ -71,6 +71,7 @@ int ctl_recv(int sock, struct ctl_msg *m, unsigned max_fds, int flags)
 		ctl_close_fds(m);
 		return -EPROTO;
 	}
+	m->cut = (h.msg_flags & MSG_CTRUNC) != 0;
 	m->body_size = (size_t)n - sizeof(m->head);
 	return 1;
 }

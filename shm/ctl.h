@@ -40,6 +40,7 @@ struct ctl_msg {
 	size_t body_size; /* bytes of body that were received */
 	int fd[CTL_FDS_MAX];
 	unsigned fds;
+	bool cut; /* more descriptors were sent: more than were asked for, or than this process may have */
 };
 
 /* Send head and `size` bytes of body with n descriptors; never blocks.  0 or -errno (-EAGAIN: the peer does not read). */

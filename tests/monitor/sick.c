@@ -6,17 +6,20 @@
  *	sick spin      its callback never returns
  *	sick crash     its callback takes a SIGSEGV
  *	sick scribble  from then on random bytes, and zeros, go over all the shared memory that it may write
+ *	sick poor      it may have so few descriptors that at first nothing works: whatever fails must say that it is that
  *
  * Says "watching", "data" when it has seen the first bytes, and "wrote" after the first thousand writes.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "examples/mon.h"
 
-enum { AREAS = 64, WRITES = 1000, STRETCH = 64 };
+enum { AREAS = 64, WRITES = 1000, STRETCH = 64, FEW = 64 };
 
 struct area {
 	uint8_t *base;
@@ -107,12 +110,37 @@ static void on_data(mctx_t mctx, int sock, int side, event_t event)
 	begun = true;
 }
 
+static int poor(void)
+{
+	struct rlimit few = { FEW, FEW };
+	int fd[FEW], n = 0, sock;
+
+	setrlimit(RLIMIT_NOFILE, &few);
+	while (n < FEW && (fd[n] = open("/dev/null", O_RDONLY)) >= 0)
+		n++;
+	for (unsigned failures = 0; n > 0; failures++) {
+		mctx_t mctx = mtcp_create_context(0);
+
+		sock = mctx != NULL ? mtcp_socket(mctx, AF_INET, MOS_SOCK_MONITOR_STREAM, 0) : -1;
+		if (sock < 0 && errno != EMFILE)
+			return complain("sick", "poor");
+		if (mctx != NULL)
+			mtcp_destroy_context(mctx);
+		if (sock >= 0)
+			return printf("poor: %u failures\n", failures) < 0;
+		close(fd[--n]);
+	}
+	return complain("sick", "nothing works");
+}
+
 int main(int argc, char **argv)
 {
 	mctx_t mctx;
 	int sock;
 
 	kind = argc > 1 ? argv[1] : "fine";
+	if (strcmp(kind, "poor") == 0)
+		return poor();
 	mctx = mtcp_create_context(0);
 	if (mctx == NULL)
 		return complain("sick", "no context");

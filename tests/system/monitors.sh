@@ -311,6 +311,15 @@ scribbles()
 	traffic_ends && alive sick && ! stop sick KILL && good_ones
 }
 
+# without descriptors: refused with the right reason, and with them not
+poor()
+{
+	as daemon poor "$T/bin/sick" poor
+	wait_gone 10 "${PIDS["poor"]}" || return
+	reap poor || { cat "$T/poor.log"; return 1; }
+	grep -E '^poor: [5-9] failures|^poor: [1-9][0-9] failures' "$T/poor.log"
+}
+
 isolation()
 {
 	local how before
@@ -350,6 +359,7 @@ refused()
 authorisation()
 {
 	local open secret
+	check "one that may have no more descriptors is told so" poor
 	open=$(mark_of 80) secret=$(mark_of 81)
 	as bin narrow "$T/bin/spy" "$open" "$secret"
 	app wide "$T/bin/spy" "$open" "$secret"

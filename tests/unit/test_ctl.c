@@ -210,6 +210,7 @@ START_TEST(surplus_descriptors_are_closed)
 		ck_assert_int_eq(ctl_send(a, CTL_HELLO, 1, "x", 1, fd, CTL_FDS_MAX), 0);
 		ck_assert_int_eq(ctl_recv(b, &m, max, 0), 1);
 		ck_assert_uint_eq(m.fds, max);
+		ck_assert(m.cut == (max < CTL_FDS_MAX));
 		ck_assert_int_eq(open_fds(), before + (int)max);
 		ctl_close_fds(&m);
 	}
