@@ -37,7 +37,6 @@
 
 enum {
 	SHIM_FDS_MAX = 1 << 20,      /* ids of one context; the rest of a cookie is its generation */
-	SHIM_TX_FIRST = 16 * 1024,   /* bytes that may be written before the engine has said how many */
 	SHIM_CREDIT_MIN = 16 * 1024, /* bytes consumed before the engine is told though more are unread */
 	SHIM_LOW_CHUNKS = 128,       /* free chunks below which another segment is asked for */
 	SHIM_NAMES_REST = 16,        /* names that rest before one is used again */

@@ -221,13 +221,12 @@ struct shim_stream *stream_create(struct shim_ctx *c)
 {
 	struct shim_stream *st = calloc(1, sizeof(*st));
 
-	(void)c;
 	if (st == NULL)
 		return NULL;
 	st->s.kind = KIND_STREAM;
 	st->s.fd = -1;
 	st->rx_id = BYTES_NONE;
-	st->tx_limit = SHIM_TX_FIRST;
+	st->tx_limit = c->welcome.sndbuf_initial;
 	bytes_init(&st->tx);
 	return st;
 }

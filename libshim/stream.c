@@ -551,7 +551,7 @@ int stream_split(struct shim_ctx *c, struct shim_stream *st, int32_t linger_s)
 			 F_SHUT_RD | F_SHUT_WR | F_WANT_OUT | F_STARVED);
 	st->rx_done = st->rx_end = st->rx_told = st->tx_end = st->tx_told = st->tx_acked = 0;
 	st->rx_id = BYTES_NONE;
-	st->tx_limit = SHIM_TX_FIRST;
+	st->tx_limit = c->welcome.sndbuf_initial;
 	bytes_init(&st->tx);
 	stream_close(c, z, linger_s);
 	return 0;

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC 0x53544b44u /* "STKD" */
-#define SHM_ABI 6u            /* raised by every change of this header that old clients would misread */
+#define SHM_ABI 7u            /* raised by every change of this header that old clients would misread */
 
 enum {
 	SHM_LINE = 64,         /* cache line; also the size of a ring slot */
@@ -102,6 +102,7 @@ struct ctl_welcome {
 	uint32_t memory_mib;   /* quota of payload memory, both classes, all lanes */
 	uint32_t spin_us;      /* how long to look at the rings before sleeping */
 	uint32_t sndbuf_max, rcvbuf_max; /* bytes */
+	uint32_t sndbuf_initial;         /* what may be written before EV_STATE has said how much */
 	uint32_t addrs;                  /* valid entries of addr[] */
 	struct ipaddr addr[SHM_ADDRS_MAX];
 	uint8_t rss_key[SHM_RSS_KEY_SIZE]; /* Toeplitz key; hash input is src, dst, sport, dport in network order */

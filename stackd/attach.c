@@ -144,6 +144,7 @@ static void fill_welcome(const struct client *c, struct ctl_welcome *w)
 		.spin_us = conf->spin_us,
 		.sndbuf_max = conf->tcp.sndbuf_max,
 		.rcvbuf_max = conf->tcp.rcvbuf_max,
+		.sndbuf_initial = conf->tcp.sndbuf_initial,
 	};
 	if (c->rule != NULL) {
 		w->max_sockets = c->rule->max_sockets;

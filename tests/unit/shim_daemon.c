@@ -68,6 +68,7 @@ static void welcome(struct sd_client *c, const struct ctl_hello *h)
 		.spin_us = conf->spin_us,
 		.sndbuf_max = 4 << 20,
 		.rcvbuf_max = 4 << 20,
+		.sndbuf_initial = 64 << 10,
 		.addrs = 1,
 		.version = "test",
 	};
