@@ -479,7 +479,7 @@ static int edit(struct mon *m, struct mon_lane *l, uint32_t reg, struct mon_held
 	if (!ps->owned || ps->silent || off > l->edit_size || len > l->edit_size - off || len > sizeof(m->script) || !is_in_turn(h))
 		return -EINVAL;
 	memcpy(m->script, l->edit + off, len);
-	if (ps->pkt->room - ps->pkt->len < len && ps->pkt->room < MON_FRAME_MAX && !mon_pkt_grow(&ps->pkt, MON_FRAME_MAX))
+	if (ps->pkt->room - ps->pkt->len < len && !mon_pkt_grow(&ps->pkt, ps->pkt->len + len))
 		return -ENOMEM;
 	if (ps->flow != NULL) {
 		ps->flow->seq_in = ps->seq_in;

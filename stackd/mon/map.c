@@ -278,12 +278,21 @@ static uint32_t make_room(struct pkt **p, const struct mon_seg *s, uint32_t len)
 	return len;
 }
 
+/* Where a segment comes out.  One without text in front of what has passed is a probe (RFC 9293, 3.8.4; RFC 1122, 4.2.2.17): it must come out one below
+ * what it asks about, also where the byte of its number has been removed. */
+static uint32_t comes_out(const struct map *m, const struct mon_seg *s, uint32_t x)
+{
+	if (s->text_len == 0 && (s->flags & (SEG_SYN | SEG_FIN | SEG_RST)) == 0 && m->passing && seq_lt(x, m->passed))
+		return forward(m, x + 1) - 1;
+	return forward(m, x);
+}
+
 /* True: it had text, and nothing is left; it goes on as an acknowledgement. */
 static bool segment(struct map *m, struct pkt **p, struct mon_seg *s)
 {
 	static _Thread_local uint8_t buf[MON_FRAME_MAX];
 	bool syn = (s->flags & SEG_SYN) != 0;
-	uint32_t x = s->seq + syn, end = x + s->text_len + ((s->flags & SEG_FIN) != 0), seq = syn ? forward(m, s->seq) : forward(m, x);
+	uint32_t x = s->seq + syn, end = x + s->text_len + ((s->flags & SEG_FIN) != 0), seq = syn ? forward(m, s->seq) : comes_out(m, s, x);
 	struct text t = { .buf = buf, .room = sizeof(buf) };
 	bool had = s->text_len > 0, emptied;
 	uint32_t len;

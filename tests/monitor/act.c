@@ -7,7 +7,7 @@
  *	RESET   mtcp_reset_conn
  *	SAY     the segment is dropped, one of the same length that says SED goes instead: mtcp_sendpkt
  *	RAW     a UDP datagram to port 9999 of the server, "raw": mtcp_sendpkt_raw
- *	FLOOD   as RAW, 20,000 times, as fast as that is taken
+ *	FLOOD   as RAW, 20,000 times, as fast as that is taken; once
  *	DROP    the segment is dropped, once
  *
  * -r: a RAW socket, too; of what it sees, UDP datagrams that begin with DROP are dropped, and those with RAW lead to another as above.
@@ -74,6 +74,9 @@ static void on_packet(mctx_t mctx, int sock, int side, event_t event)
 	} else if (memcmp(p.payload, "RAW", 3) == 0) {
 		say("raw", send_raw(mctx, sock, &p));
 	} else if (p.payloadlen > 5 && memcmp(p.payload, "FLOOD", 5) == 0) {
+		if (mtcp_get_uctx(mctx, sock) != NULL)
+			return; /* it comes again, since this has taken its time */
+		mtcp_set_uctx(mctx, sock, said);
 		flood(mctx, sock, &p);
 	} else if (memcmp(p.payload, "SAY", 3) == 0) {
 		memcpy(said, p.payload, p.payloadlen);

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
-# Monitors that only tests need: tests/system/rewrite.sh, failure.sh, monitors.sh.
+# Monitors that only tests need: tests/system/rewrite.sh, extremes.sh, failure.sh, monitors.sh.
 
 check_PROGRAMS += tests/monitor/rewrite tests/monitor/act
 tests_monitor_rewrite_SOURCES = tests/monitor/rewrite.c examples/mon.h

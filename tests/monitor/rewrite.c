@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * rewrite: changes the payload of flows at fixed positions of their streams, both ways, for tests/system/rewrite.sh.
+ * rewrite: changes the payload of flows at fixed positions of their streams, both ways, for tests/system/rewrite.sh and extremes.sh.
  *
  *	rewrite [-i EVERY] [-c EVERY] [-o EVERY] [-n UNTIL] [-m] [-b BYTES] [-x] [-r] [-f FILTER]
  *

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""What tests/system/rewrite.sh and failure.sh send through inline monitors.
+"""What tests/system/rewrite.sh and extremes.sh send through inline monitors.
 
 duplex listen|connect ADDRESS PORT SEND EXPECT EDITS
     sends one file, receives meanwhile, and compares: what arrives must be the other file after EDITS, those of several monitors with

@@ -24,3 +24,73 @@ monitor()
 	log_show "$1"
 	exit 1
 }
+
+# --- Streams both ways ---------------------------------------------------------------------------------------------------------
+
+# shellcheck disable=SC2034 # FILTER is for those who source this
+PY=$TOP/tests/system/inline.py
+PORT=9000
+FILTER="tcp port $PORT or port 9"
+
+# duplex UP DOWN EDITS: one connection, a file each way at the same time; both arrive as edited
+duplex()
+{
+	local rc=0
+	spawn listen in_kernel timeout 100 python3 -B "$PY" duplex listen "${TO:-$KERNEL_IP}" "$PORT" "$T/www/$2" "$T/www/$1" "$3"
+	wait_line 10 "$T/listen.log" "${PIDS[listen]}" '^ready' || return
+	in_client timeout 100 python3 -B "$PY" duplex connect "${TO:-$KERNEL_IP}" "$PORT" "$T/www/$1" "$T/www/$2" "$3" || rc=$?
+	reap listen || rc=$?
+	cat "$T/listen.log"
+	return "$rc"
+}
+
+# no_bad_checksums: neither kernel has got any
+no_bad_checksums()
+{
+	local ns
+	for ns in "$NSK" "$NSC"; do
+		ip netns exec "$ns" nstat -asz TcpInCsumErrors IpInHdrErrors Ip6InHdrErrors
+		[ "$(ip netns exec "$ns" nstat -asz TcpInCsumErrors IpInHdrErrors Ip6InHdrErrors | awk '/Errors/ { n += $2 } END { print n }')" = 0 ] || return
+	done
+}
+
+# counted NAME MINIMUM: a counter of stackd's
+counted()
+{
+	local n
+	n=$(counter "$1")
+	printf '%s is %s\n' "$1" "$n"
+	[ "$n" -ge "$2" ]
+}
+
+# undecided: nothing was decided without the monitors
+undecided()
+{
+	local name
+	for name in ring deadline death budget nonsense breaker; do
+		[ "$(counter "mon.by_$name")" = 0 ] || { printf 'mon.by_%s is %s\n' "$name" "$(counter "mon.by_$name")"; return 1; }
+	done
+}
+
+# wire_bad: a configuration for one that loses, reorders and duplicates; with retransmissions of 10 ms, for holes are filled by timeouts alone: the
+# monitor lets nothing beyond a hole through
+wire_bad()
+{
+	ip -n "$NSK" route change 10.9.0.0/24 dev k0 rto_min 10ms
+	ip -n "$NSC" route change 10.9.0.0/24 dev c0 rto_min 10ms
+	inline_conf 0 drop 'deadline_ms = 1000;' '' 'fault = { loss = 0.01; reorder = 0.01; duplicate = 0.01; seed = 1; };'
+}
+
+wire_good()
+{
+	ip -n "$NSK" route change 10.9.0.0/24 dev k0
+	ip -n "$NSC" route change 10.9.0.0/24 dev c0
+}
+
+six_up()
+{
+	in_client sysctl -qw net.ipv6.conf.c0.disable_ipv6=0
+	in_kernel sysctl -qw net.ipv6.conf.k0.disable_ipv6=0
+	ip -n "$NSC" address add fd00::3/64 dev c0 nodad
+	ip -n "$NSK" address add fd00::2/64 dev k0 nodad
+}

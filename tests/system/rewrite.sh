@@ -11,51 +11,7 @@ set -euo pipefail
 
 need python3 ping nstat
 
-PY=$TOP/tests/system/inline.py
-PORT=9000
-FILTER="tcp port $PORT or port 9"
-
 # --- Streams -----------------------------------------------------------------------------------------------------------------
-
-# duplex UP DOWN EDITS: one connection, a file each way at the same time; both arrive as edited
-duplex()
-{
-	local rc=0
-	spawn listen in_kernel timeout 100 python3 -B "$PY" duplex listen "${TO:-$KERNEL_IP}" "$PORT" "$T/www/$2" "$T/www/$1" "$3"
-	wait_line 10 "$T/listen.log" "${PIDS[listen]}" '^ready' || return
-	in_client timeout 100 python3 -B "$PY" duplex connect "${TO:-$KERNEL_IP}" "$PORT" "$T/www/$1" "$T/www/$2" "$3" || rc=$?
-	reap listen || rc=$?
-	cat "$T/listen.log"
-	return "$rc"
-}
-
-# no_bad_checksums: neither kernel has got any
-no_bad_checksums()
-{
-	local ns
-	for ns in "$NSK" "$NSC"; do
-		ip netns exec "$ns" nstat -asz TcpInCsumErrors IpInHdrErrors Ip6InHdrErrors
-		[ "$(ip netns exec "$ns" nstat -asz TcpInCsumErrors IpInHdrErrors Ip6InHdrErrors | awk '/Errors/ { n += $2 } END { print n }')" = 0 ] || return
-	done
-}
-
-# counted NAME MINIMUM: a counter of stackd's
-counted()
-{
-	local n
-	n=$(counter "$1")
-	printf '%s is %s\n' "$1" "$n"
-	[ "$n" -ge "$2" ]
-}
-
-# undecided: nothing was decided without the monitors
-undecided()
-{
-	local name
-	for name in ring deadline death budget nonsense breaker; do
-		[ "$(counter "mon.by_$name")" = 0 ] || { printf 'mon.by_%s is %s\n' "$name" "$(counter "mon.by_$name")"; return 1; }
-	done
-}
 
 # one_backlog NETNS INTERFACE: what comes in there goes through one processor's queue: a host that sends from two processors at once would have
 # its segments overtake each other on a veth, before they come to anybody
@@ -99,28 +55,17 @@ streams()
 	stackd_stop
 }
 
-# With retransmissions of 10 ms, for holes are filled by timeouts alone: the monitor lets nothing beyond a hole through.
 bad_wire()
 {
-	ip -n "$NSK" route change 10.9.0.0/24 dev k0 rto_min 10ms
-	ip -n "$NSC" route change 10.9.0.0/24 dev c0 rto_min 10ms
-	inline_conf 0 drop 'deadline_ms = 1000;' '' 'fault = { loss = 0.01; reorder = 0.01; duplicate = 0.01; seed = 1; };'
+	wire_bad
 	stackd_start
 	monitor rewrite "$T/bin/rewrite" -i 4000 -c 7000 -o 1000 -f "$FILTER"
 	check "5 MB each way over a bad wire" duplex 5M 5N insert=4000,cut=7000,over=1000
 	check "over a bad wire, no bad checksums" no_bad_checksums
 	check "over a bad wire, segments came again" counted mon.retransmissions 20
 	stop rewrite INT || true
-	monitor rewrite "$T/bin/rewrite" -m -f "$FILTER"
-	check "over a bad wire, a byte more in each segment" duplex 5A 5A marks=2000
-	stop rewrite INT || true
-	monitor rewrite "$T/bin/rewrite" -x -f "$FILTER"
-	check "over a bad wire, every payload is removed" duplex 5M 5N all=1
-	stop rewrite INT || true
-	check "over a bad wire, again no bad checksums" no_bad_checksums
 	stackd_stop
-	ip -n "$NSK" route change 10.9.0.0/24 dev k0
-	ip -n "$NSC" route change 10.9.0.0/24 dev c0
+	wire_good
 }
 
 # Each sees the stream as the one before has left it: for the client's bytes first, second, third, for the server's the other way round.
@@ -153,52 +98,6 @@ let_go()
 	before=$(monitor_is "${PIDS[rewrite]}" delivered)
 	check "a flow is let go after edits" duplex 20M 20N insert=4000,cut=7000,until=2000000
 	check "a flow that was let go costs nothing" [ $(($(monitor_is "${PIDS[rewrite]}" delivered) - before)) -lt 12000 ]
-	stop rewrite INT || true
-	stackd_stop
-}
-
-# Extremes: a byte in each segment; more than a frame, or a window, holds; nothing left.
-extremes()
-{
-	inline_conf 0 drop 'deadline_ms = 1000; hold_packets = 16384;'
-	stackd_start
-	monitor rewrite "$T/bin/rewrite" -m -f "$FILTER"
-	check "a byte more in each segment, $MARKED each way" duplex "$MARKED" "$MARKED" marks=5000
-	check "a byte more in each segment: every one was decided by the monitor" undecided
-	stop rewrite INT || true
-	monitor rewrite "$T/bin/rewrite" -b 60000 -f "$FILTER"
-	check "60,000 bytes before the first one" duplex 5A 5A marks=60000
-	stop rewrite INT || true
-	monitor rewrite "$T/bin/rewrite" -x -f "$FILTER"
-	check "every payload is removed" duplex 5M 5N all=1
-	stop rewrite INT || true
-	monitor rewrite "$T/bin/rewrite" -r -i 4000 -c 7000 -f "$FILTER"
-	check "changed at MOS_HK_RCV" duplex 5M 5N insert=4000,cut=7000
-	stop rewrite INT || true
-	monitor rewrite "$T/bin/rewrite" -r -x -f "$FILTER"
-	check "every payload is removed at MOS_HK_RCV" duplex 5M 5N all=1
-	stop rewrite INT || true
-	check "extremes: no bad checksums" no_bad_checksums
-	stackd_stop
-}
-
-six_up()
-{
-	in_client sysctl -qw net.ipv6.conf.c0.disable_ipv6=0
-	in_kernel sysctl -qw net.ipv6.conf.k0.disable_ipv6=0
-	ip -n "$NSC" address add fd00::3/64 dev c0 nodad
-	ip -n "$NSK" address add fd00::2/64 dev k0 nodad
-}
-
-six()
-{
-	six_up
-	inline_conf 0 drop
-	stackd_start
-	monitor rewrite "$T/bin/rewrite" -i 4000 -c 7000 -o 1000 -f "$FILTER"
-	TO=fd00::2 check "IPv6: 5 MB each way, inserted, removed, overwritten" duplex 5M 5N insert=4000,cut=7000,over=1000
-	check "IPv6: no bad checksums" no_bad_checksums
-	check "IPv6: every packet was decided by the monitor" undecided
 	stop rewrite INT || true
 	stackd_stop
 }
@@ -297,6 +196,7 @@ others()
 	check "ping" grows in_client ping -q -c 5 -i 0.05 -w 5 "$KERNEL_IP"
 	check "ping in fragments, judged as a whole" grows in_client ping -q -c 5 -i 0.05 -w 5 -s 8000 "$KERNEL_IP"
 	check "ARP" grows arp_again
+	six_up
 	check "IPv6: ping" grows in_client ping -6 -q -c 3 -i 0.05 -w 5 fd00::2
 	check "IPv6: ping in fragments" grows in_client ping -6 -q -c 3 -i 0.05 -w 5 -s 8000 fd00::2
 	check "every packet was decided by the monitor" undecided
@@ -311,11 +211,9 @@ mkdir -p "$T/www"
 head -c 20000000 /dev/urandom >"$T/www/20N"
 head -c 5000000 /dev/urandom >"$T/www/5M"
 head -c 5000001 /dev/urandom >"$T/www/5N"
-MARKED=$((LONG ? 100 : 10))A
-for size in 5A "$MARKED"; do head -c "${size%A}000000" <(base64 -w 0 /dev/urandom) >"$T/www/$size"; done
 cp "$BUILD"/tests/monitor/.libs/* "$T/bin/" 2>/dev/null || cp "$BUILD"/tests/monitor/{rewrite,act} "$T/bin/"
 
-[ $# -gt 0 ] || set -- streams bad_wire chain let_go extremes six own_packets others
+[ $# -gt 0 ] || set -- streams bad_wire chain let_go own_packets others
 for part in "$@"; do
 	"$part"
 done

@@ -839,6 +839,36 @@ START_TEST(what_is_removed_whole_is_acknowledged)
 }
 END_TEST
 
+/* Of a FIN's text nothing is left, a RST's grows: they are what they were, in their place. */
+START_TEST(the_last_segments_can_be_edited)
+{
+	unsigned w = watcher(PASS);
+	struct mon_event e;
+	struct pkt *p;
+
+	sock(w, 0, MON_STREAM, 0, MON_REXMIT, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	from_client(101, 501, SEG_ACK | SEG_FIN, "bye");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_CHOMP, MON_PAYLOAD, 0, NULL, 3);
+	arrives_part(101, SEG_ACK | SEG_FIN, "", 0);
+	silence(left);
+	from_server(501, 102, SEG_ACK, "so long");
+	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 0, "well, ", 6);
+	p = arrives(left);
+	ck_assert_uint_eq(get32(p->data + ETH + IP + 8), 105);
+	ck_assert_uint_eq(p->len, HDRS + 13);
+	nic_free(p);
+	from_client(105, 514, SEG_ACK | SEG_RST, "no");
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	edit(w, e.claim, MON_INSERT, MON_PAYLOAD, 2, "!", 1);
+	arrives_part(102, SEG_ACK | SEG_RST, "no!", 3);
+	silence(left);
+}
+END_TEST
+
 /* More than IP can say: it does not fit, and the policy decides. */
 START_TEST(what_is_inserted_must_fit_into_a_packet)
 {
@@ -1299,6 +1329,7 @@ int main(void)
 	tcase_add_test(t, a_segment_that_outgrows_the_mtu_leaves_as_two);
 	tcase_add_test(t, what_is_inserted_may_be_larger_than_any_frame);
 	tcase_add_test(t, what_is_removed_whole_is_acknowledged);
+	tcase_add_test(t, the_last_segments_can_be_edited);
 	tcase_add_test(t, what_is_inserted_must_fit_into_a_packet);
 	tcase_add_test(t, more_is_inserted_than_can_be_remembered);
 	tcase_add_test(t, a_segment_that_has_grown_may_shrink_again);

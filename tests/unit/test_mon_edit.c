@@ -481,6 +481,29 @@ START_TEST(a_segment_that_is_removed_whole_goes_on_as_an_acknowledgement)
 }
 END_TEST
 
+/* A keep-alive, or a probe of a closed window, has the number of a byte that is no more. */
+START_TEST(a_probe_still_draws_an_acknowledgement)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct script sc = { .len = 0 };
+	struct frame f;
+
+	world_make(w, 2);
+	seg_make(&f, w->isn + 1, 1, SEG_ACK, "stays, gone", 11);
+	w->flow.seq_in = w->flow.seq_now = f.s.seq;
+	add(&sc, MON_CHOMP, MON_PAYLOAD, 5, NULL, 6, 0);
+	ck_assert_int_eq(mon_edit_script(&w->flow, MON_CLI, MON_LAYER_SND, 1, &f.p, &f.s, sc.bytes, sc.len, sc.count), 0);
+	mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s);
+	for (uint32_t less = 0; less < 2; less++) { /* an acknowledgement as any other; a probe: RFC 9293, 3.10.7.4, answers that with an ACK */
+		seg_make(&f, w->isn + 1 + 11 - less, 1, SEG_ACK, NULL, 0);
+		ck_assert(!mon_edit_pass(&w->flow, MON_CLI, MON_LAYER_SND, 0, UINT32_MAX, &f.at, &f.s));
+		ck_assert_uint_eq(f.s.seq, w->isn + 1 + 5 - less);
+	}
+	mon_edit_free(&w->flow);
+	free(w);
+}
+END_TEST
+
 START_TEST(sack_blocks_are_translated)
 {
 	struct world *w = calloc(1, sizeof(*w));
@@ -664,6 +687,7 @@ int main(void)
 	tcase_add_test(t, bytes_that_have_passed_are_not_edited_when_they_come_again);
 	tcase_add_test(t, a_longer_retransmission_is_cut_where_it_is_new);
 	tcase_add_test(t, a_segment_that_is_removed_whole_goes_on_as_an_acknowledgement);
+	tcase_add_test(t, a_probe_still_draws_an_acknowledgement);
 	tcase_add_test(t, sack_blocks_are_translated);
 	tcase_add_test(t, behind_one_segment_and_before_the_next);
 	suite_add_tcase(s, t);
