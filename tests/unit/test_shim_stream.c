@@ -280,6 +280,24 @@ START_TEST(reset_by_peer)
 }
 END_TEST
 
+/* As with Linux: who reads has had everything; the error is the writer's. */
+START_TEST(reset_after_the_end)
+{
+	up_with_one(NULL);
+	c.flags |= EVF_FIN;
+	receive("last", 4);
+	ck_assert_int_eq(mtcp_read(m, fd, back, 100), 4);
+	c.flags |= EVF_ERROR;
+	c.err = EPIPE;
+	sd_tell(&c);
+	look();
+	ck_assert_int_eq(mtcp_read(m, fd, back, 100), 0);
+	FAILS((int)mtcp_write(m, fd, "x", 1), EPIPE);
+	ck_assert_int_eq(mtcp_read(m, fd, back, 100), 0);
+	down();
+}
+END_TEST
+
 struct later {
 	const char *text;
 	bool ack;
@@ -754,6 +772,7 @@ int main(void)
 	tcase_add_test(t, credit_of_large_reads);
 	tcase_add_test(t, end_of_stream);
 	tcase_add_test(t, reset_by_peer);
+	tcase_add_test(t, reset_after_the_end);
 	tcase_add_test(t, blocking_read);
 	tcase_add_test(t, write_names_the_chunks);
 	tcase_add_test(t, write_up_to_the_limit);
