@@ -175,7 +175,8 @@ START_TEST(test_negative_advice_syn)
 	const struct ipaddr peer = ip4(2);
 
 	trace_begin(NULL);
-	host_connect(&T.h, &peer, 80);
+	T.c = host_connect(&T.h, &peer, SERVER_PORT);
+	T.conn = T.c->conn;
 	for (unsigned i = 0; i < 800; i++)
 		tick(10);
 	ck_assert_uint_eq(T.h.net.suspects, 1);
