@@ -139,7 +139,8 @@ void text_quick_acks(struct tcp *tcp, struct tcp_conn *c)
 		c->quick_acks = (uint8_t)n;
 }
 
-/* RFC 1122 4.2.3.2 and RFC 5681 4.2: at once for every second full segment and when a gap closes, else soon. */
+/* RFC 1122 4.2.3.2 and RFC 5681 4.2: at once for what is more than a full segment, so for every second one, and when a gap
+ * closes; else soon. */
 static void schedule_ack(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool filled)
 {
 	bool quick = (c->flags & CONN_QUICKACK) != 0 || (c->quick_acks > 0 && (c->flags & CONN_INTERACTIVE) == 0);
@@ -147,7 +148,7 @@ static void schedule_ack(struct tcp *tcp, struct tcp_conn *c, uint32_t len, bool
 	c->unacked_bytes += len;
 	if (filled)
 		c->dup_acks = 0; /* what they would have asked for is here */
-	if (filled || c->unacked_bytes >= 2u * c->rcv_mss || quick)
+	if (filled || c->unacked_bytes > c->rcv_mss || quick)
 		conn_mark(tcp, c, TODO_ACK);
 	else if (c->due_us[T_DELACK] == 0)
 		timer_set(tcp, c, T_DELACK, tcp->now_us + tcp->conf.delack_ms * UINT64_C(1000));
