@@ -169,7 +169,8 @@ static void reach(struct stream *s, uint64_t to)
 		n++;
 	}
 	s->islands -= n;
-	memmove(s->island, s->island + n, s->islands * sizeof(*s->island));
+	if (n > 0)
+		memmove(s->island, s->island + n, s->islands * sizeof(*s->island));
 }
 
 /* Bytes [from, to) have come, beyond what has been reached.  Is some of it new? */

@@ -44,6 +44,19 @@ made()
 	return 1
 }
 
+# left.pcap with a pause of ten minutes after every 100 packets: in ./run replay silence ends no flow.
+paused()
+{
+	PYTHONPATH="$TOP/tests/truth" python3 -B - "$T/cap/left.pcap" "$T/cap/paused.pcap" <<-'END' || return
+		import sys
+		import capture
+		pause = 600 * 10**9
+		frames = list(capture.read(sys.argv[1]))
+		capture.write(sys.argv[2], [(ts + pause * (i // 100), frame) for i, (ts, _, frame) in enumerate(frames)])
+	END
+	"$TOP/run" replay "$T/cap/paused.pcap" examples/extract --json >"$T/paused.log" </dev/null && as_model left.pcap paused
+}
+
 net_up
 mkdir "$T/cap"
 chmod 777 "$T" # the control socket is made by nobody
@@ -64,4 +77,5 @@ for side in left right tap; do
 	check "the kernel's TCP, $side" true_of "$side.pcap"
 done
 check "the kernel's TCP, left, two engines" true_of left.pcap '0, 1'
+check "./run replay of it, with pauses" paused
 finish
