@@ -14,7 +14,6 @@ enum {
 	TS_SACK = 16,
 	TS_ECN = 32,
 	TS_BITS = 63,
-	ECN_ASK = SEG_ECE | SEG_CWR, /* of a SYN */
 };
 
 static const uint16_t mss_table[8] = { 64, 536, 1024, 1220, 1300, 1440, 1460, 8960 };
@@ -52,7 +51,7 @@ void cookie_send(struct tcp *tcp, const struct seg_in *s, const struct tuple *t,
 	ts = tcp_clock_ms(tcp) + secret_ts_offset(&tcp->secret, t);
 	out->opts.ts_val = (ts & ~(uint32_t)TS_BITS) | ((c.flags & CONN_WS) != 0 ? c.snd_shift : TS_SHIFT_MASK) |
 	                   ((c.flags & CONN_SACK) != 0 ? TS_SACK : 0);
-	if ((c.flags & CONN_TS) != 0 && tcp->conf.ecn != ECN_MODE_OFF && (s->flags & ECN_ASK) == ECN_ASK) {
+	if ((c.flags & CONN_TS) != 0 && tcp->conf.ecn != ECN_MODE_OFF && ecn_asks(s)) {
 		out->opts.ts_val |= TS_ECN;
 		out->flags |= SEG_ECE;
 	}

@@ -20,13 +20,19 @@ uint8_t ecn_syn_flags(const struct tcp *tcp, struct tcp_conn *c, bool first)
 
 void ecn_take_syn(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s)
 {
-	uint8_t both = SEG_ECE | SEG_CWR, want = (s->flags & SEG_ACK) != 0 ? SEG_ECE : both;
-	bool may = (s->flags & SEG_ACK) != 0 ? (c->ecn & ECN_ASKED) != 0 : tcp->conf.ecn != ECN_MODE_OFF;
+	bool granted = (s->flags & (SEG_ECE | SEG_CWR)) == SEG_ECE; /* both in a SYN-ACK: somebody sends back what he does not know */
+	bool good = (s->flags & SEG_ACK) != 0 ? (c->ecn & ECN_ASKED) != 0 && granted : tcp->conf.ecn != ECN_MODE_OFF && ecn_asks(s);
 
-	if (!may || (s->flags & both) != want) /* both in a SYN-ACK: somebody sends back what he does not know */
+	if (!good)
 		return;
 	c->ecn |= ECN_OK;
 	COUNT(tcp->stats, TCP_ECN);
+}
+
+/* Of a SYN.  One that is marked as no SYN may be has crossed a network that writes there what it likes: as in Linux, no ECN over that. */
+bool ecn_asks(const struct seg_in *s)
+{
+	return (s->flags & (SEG_ECE | SEG_CWR)) == (SEG_ECE | SEG_CWR) && (s->pkt->tos & CODEPOINT) == 0;
 }
 
 /* 6.1.3: payload has arrived. */

@@ -246,6 +246,7 @@ void undo_frto(struct tcp *tcp, struct tcp_conn *c, const struct flight_news *n)
 
 /* ecn.c */
 uint8_t ecn_syn_flags(const struct tcp *tcp, struct tcp_conn *c, bool first);
+bool ecn_asks(const struct seg_in *s);
 void ecn_take_syn(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s); /* SYN or SYN-ACK */
 void ecn_take_text(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s);
 void ecn_take_ack(struct tcp *tcp, struct tcp_conn *c, const struct seg_in *s); /* after what it acknowledges */

@@ -295,7 +295,7 @@ static void show_options(const struct run *r, const struct end *e, const struct 
 void segment_show(const struct run *r, const struct end *e, const struct pkt *p, char *text, size_t size)
 {
 	int32_t seq = (int32_t)(p->tcp.seq - e->iss);
-	char flags[16], ack[32] = "", opts[256];
+	char flags[16], ack[32] = "", ecn[16] = "", opts[256];
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < 8; i++)
@@ -304,7 +304,9 @@ void segment_show(const struct run *r, const struct end *e, const struct pkt *p,
 	flags[n] = '\0';
 	if ((p->tcp.flags & A) != 0)
 		snprintf(ack, sizeof(ack), " ack %d", (int32_t)(p->tcp.ack - e->peer_iss));
+	if ((p->tos & 3) != 0)
+		snprintf(ecn, sizeof(ecn), "[%s] ", ecn_names[p->tos & 3]);
 	show_options(r, e, p, opts, sizeof(opts));
-	snprintf(text, size, "c%u > %s %d:%d(%u)%s win %u%s", (unsigned)(e - r->end), n > 0 ? flags : "-", seq,
+	snprintf(text, size, "c%u > %s%s %d:%d(%u)%s win %u%s", (unsigned)(e - r->end), ecn, n > 0 ? flags : "-", seq,
 	         seq + (int)p->tcp.text_len, p->tcp.text_len, ack, p->tcp.wnd, opts);
 }
