@@ -180,7 +180,7 @@ static uint64_t tlp_at(const struct tcp *tcp, const struct tcp_conn *c)
 /* 7.3: one probe for each round trip measured; out.c sends it. */
 static void tlp_due(struct tcp *tcp, struct tcp_conn *c)
 {
-	if (c->flight->tlp_wait || c->snd_wnd == 0)
+	if (c->flight->tlp_wait || seq_gt(c->snd_max, c->snd_una + c->snd_wnd)) /* the peer would throw it away */
 		return;
 	timer_rexmit(tcp, c);
 	conn_mark(tcp, c, TODO_TLP);
