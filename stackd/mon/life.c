@@ -162,10 +162,10 @@ static bool may_begin(const struct mon *m, const struct mon_seg *s)
 	return syn || (m->conf.pickup && (s->flags & SEG_RST) == 0);
 }
 
-struct mon_half *mon_flow_begin(struct mon *m, struct mon_pass *ps)
+/* For these sockets, if there are any.  known: who sends, if its flow was known before; else MON_BOTH. */
+static struct mon_half *flow_begin(struct mon *m, struct mon_pass *ps, uint64_t slots, unsigned known)
 {
 	struct mon_seg *s = &ps->seg;
-	uint64_t slots = may_begin(m, s) ? mon_slots_stream(m, ps->pkt, s) : 0;
 	bool syn = (s->flags & (SEG_SYN | SEG_ACK)) == SEG_SYN;
 	struct mon_flow *f = slots != 0 ? flow_new(m) : NULL;
 	unsigned side = MON_CLI;
@@ -178,6 +178,8 @@ struct mon_half *mon_flow_begin(struct mon *m, struct mon_pass *ps)
 	if (!syn) {
 		f->midstream = true;
 		side = mon_half_pickup(f, s);
+		if (known != MON_BOTH && (s->flags & SEG_SYN) == 0)
+			side = known;
 		COUNT(m->stats, MON_PICKUPS);
 	}
 	if (mon_half_attach(&m->table, &f->half[side], s, true, m->conf.seed) != 0) {
@@ -191,6 +193,32 @@ struct mon_half *mon_flow_begin(struct mon *m, struct mon_pass *ps)
 	COUNT(m->stats, MON_FLOWS);
 	ps->first = true;
 	return &f->half[side];
+}
+
+static uint64_t slots_to_begin(struct mon *m, const struct mon_pass *ps)
+{
+	return may_begin(m, &ps->seg) ? mon_slots_stream(m, ps->pkt, &ps->seg) : 0;
+}
+
+/* Those who watched it have gone, and have left nothing that must go on. */
+static bool is_abandoned(const struct mon_flow *f)
+{
+	return (f->slots | f->let_go) == 0 && f->xlate == NULL && f->queue.first == NULL && !f->ending;
+}
+
+struct mon_half *mon_flow_find(struct mon *m, struct mon_pass *ps)
+{
+	struct mon_half *snd = mon_half_find(&m->table, &ps->seg);
+	uint64_t slots = snd == NULL || is_abandoned(snd->flow) ? slots_to_begin(m, ps) : 0;
+	unsigned side = MON_BOTH;
+
+	if (slots == 0)
+		return snd;
+	if (snd != NULL) {
+		side = snd->side;
+		mon_flow_end(m, snd->flow);
+	}
+	return flow_begin(m, ps, slots, side);
 }
 
 static bool seg_from(const struct mon_half *h, const struct mon_seg *s)
@@ -238,7 +266,7 @@ void mon_flow_renew(struct mon *m, struct mon_pass *ps)
 	old->queue.first = NULL;
 	mon_flow_end(m, old);
 	ps->flow = NULL;
-	ps->snd = mon_flow_begin(m, ps);
+	ps->snd = flow_begin(m, ps, slots_to_begin(m, ps), MON_BOTH);
 	if (ps->snd == NULL)
 		ps->stage = STAGE_OUT;
 	else

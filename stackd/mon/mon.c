@@ -40,9 +40,7 @@ static void pass_begin(struct mon *m, struct mon_pass *ps)
 
 static void tcp_segment(struct mon *m, struct mon_pass *ps)
 {
-	ps->snd = mon_half_find(&m->table, &ps->seg);
-	if (ps->snd == NULL)
-		ps->snd = mon_flow_begin(m, ps);
+	ps->snd = mon_flow_find(m, ps);
 	if (ps->snd != NULL)
 		ps->flow = ps->snd->flow;
 	else
@@ -128,9 +126,7 @@ static void frame_in(struct mon *m, struct mon_pass *ps)
 
 void mon_pass_tcp(struct mon *m, struct mon_pass *ps)
 {
-	ps->snd = mon_half_find(&m->table, &ps->seg);
-	if (ps->snd == NULL)
-		ps->snd = mon_flow_begin(m, ps);
+	ps->snd = mon_flow_find(m, ps);
 	if (ps->snd != NULL) {
 		ps->flow = ps->snd->flow;
 	} else {

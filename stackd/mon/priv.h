@@ -169,8 +169,9 @@ void mon_pass_free(struct mon_pass *ps);
 uint64_t mon_slots_stream(struct mon *m, const struct pkt *p, const struct mon_seg *s);
 uint64_t mon_slots_raw(struct mon *m, const struct mon_pass *ps);
 uint64_t mon_slots_orphan(struct mon *m, const struct mon_pass *ps);
-/* A flow for its first packet: the sender's half, or NULL: nobody watches it. */
-struct mon_half *mon_flow_begin(struct mon *m, struct mon_pass *ps);
+/* The flow of a packet: the sender's half, or NULL: nobody watches it.  It begins with this one if it is not known, or if all who watched
+ * it have gone: then for those who have come, as a flow that is under way. */
+struct mon_half *mon_flow_find(struct mon *m, struct mon_pass *ps);
 /* The packet begins another connection between the same ends: what waited behind it goes there, too. */
 void mon_flow_renew(struct mon *m, struct mon_pass *ps);
 void mon_flow_over(struct mon *m, struct mon_flow *f);   /* into `closing` */

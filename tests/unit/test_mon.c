@@ -1275,6 +1275,60 @@ START_TEST(leaving_takes_everything_back)
 }
 END_TEST
 
+/* What somebody watches nobody else joins; what nobody watches any more is under way to those who come. */
+START_TEST(who_comes_when_all_have_gone_finds_flows_under_way)
+{
+	unsigned before = watcher(PASSIVE), w = watcher(PASSIVE);
+	struct mon_order bye = { .kind = MON_ORDER_LEAVE, .lane = lane[before] };
+	struct mon_event e;
+
+	sock(before, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	handshake();
+	sock(w, 0, MON_STREAM, 0, ALL_PKT, 0, 0);
+	from_server(501, 101, SEG_ACK | SEG_PSH, "one");
+	nothing(w);
+	order(&bye);
+	from_server(504, 101, SEG_ACK | SEG_PSH, "two");
+	e = want(w, MON_HK_SND, MON_SVR, MON_PKT_IN | MON_CONN_START); /* it is known who the client is */
+	ck_assert_uint_eq(e.state[MON_SVR], MON_ESTABLISHED);
+	from_server(507, 101, SEG_ACK | SEG_PSH, "three");
+	want(w, MON_HK_SND, MON_SVR, MON_PKT_IN);
+	from_client(101, 512, SEG_ACK, NULL);
+	e = want(w, MON_HK_SND, MON_CLI, MON_PKT_IN);
+	ck_assert_uint_eq(e.next[MON_CLI], 8);
+	turn();
+	arrives_text(left, "one");
+	arrives_text(left, "two");
+	arrives_text(left, "three");
+	arrives_text(right, "");
+	conservation();
+}
+END_TEST
+
+/* A monitor that has let go of a flow is not asked again because others have gone. */
+START_TEST(who_has_let_go_is_not_asked_again)
+{
+	unsigned w = watcher(PASSIVE), other = watcher(PASSIVE);
+	struct mon_cmd stop = { .op = MCMD_STOP, .one = { .value = MON_BOTH } };
+	struct mon_order bye = { .kind = MON_ORDER_LEAVE, .lane = lane[other] };
+	struct mon_event e;
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	sock(other, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	handshake();
+	ck_assert(take(w, &e));
+	stop.flow = e.flow;
+	stop.gen = e.gen;
+	forget(w);
+	command(w, &stop);
+	order(&bye);
+	from_client(101, 501, SEG_ACK | SEG_PSH, "on");
+	nothing(w);
+	arrives_text(right, "on");
+	conservation();
+}
+END_TEST
+
 START_TEST(the_end_of_the_traffic_ends_every_flow)
 {
 	unsigned w = watcher(PASSIVE), ends = 0;
@@ -1363,6 +1417,8 @@ int main(void)
 	tcase_add_test(t, a_scope_hides_other_flows);
 	tcase_add_test(t, hostile_commands_change_nothing);
 	tcase_add_test(t, leaving_takes_everything_back);
+	tcase_add_test(t, who_comes_when_all_have_gone_finds_flows_under_way);
+	tcase_add_test(t, who_has_let_go_is_not_asked_again);
 	tcase_add_test(t, the_end_of_the_traffic_ends_every_flow);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
