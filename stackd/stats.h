@@ -162,7 +162,7 @@
 	X(MON_EVICTED, "mon.flows_evicted", "flows ended early because max_flows was reached") \
 	X(MON_NO_FLOW, "mon.no_flow", "flows not followed because every record was in use") \
 	X(MON_BYTES, "mon.stream_bytes", "payload bytes put into streams, once per group") \
-	X(MON_MISSED, "mon.missed_bytes", "payload bytes that the receiver acknowledged and nobody saw") \
+	X(MON_MISSED, "mon.missed_bytes", "payload bytes that a receiver acknowledged and nobody saw, of flows that have ended") \
 	X(MON_OUTSIDE, "mon.outside_window", "segments with payload outside the window") \
 	X(MON_REXMITS, "mon.retransmissions", "segments with payload seen before") \
 	X(MON_EVENTS, "mon.events", "event records put") \

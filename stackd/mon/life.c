@@ -113,6 +113,7 @@ void mon_flow_end(struct mon *m, struct mon_flow *f)
 	if (f->dirty)
 		mon_emit_news(m, f);
 	changed = mon_half_end(f);
+	COUNT_ADD(m->stats, MON_MISSED, f->half[0].missed + f->half[1].missed);
 	mon_publish(f);
 	mon_emit_end(m, f, changed);
 	mon_flow_remove(m, f);

@@ -235,6 +235,21 @@ START_TEST(a_lagging_monitor_is_told_of_its_gap_and_harms_nobody)
 }
 END_TEST
 
+START_TEST(what_nobody_saw_is_counted_at_the_end)
+{
+	unsigned w = watcher(PASSIVE);
+
+	sock(w, 0, MON_STREAM, 0, MON_PKT_IN, 0, 0);
+	handshake();
+	from_client(111, 501, SEG_ACK, "later"); /* ten bytes were lost before they came here */
+	from_server(501, 116, SEG_ACK, NULL);
+	from_client(116, 501, SEG_RST, NULL);
+	mon_expire(mon, now += 2000000);
+	ck_assert_uint_eq(stats.n[CNT_MON_ENDED], 1);
+	ck_assert_uint_eq(stats.n[CNT_MON_MISSED], 10);
+}
+END_TEST
+
 START_TEST(what_is_stopped_is_told_no_more)
 {
 	unsigned w = watcher(PASSIVE), other = watcher(PASSIVE);
@@ -1365,6 +1380,7 @@ int main(void)
 	tcase_add_test(t, filters_of_stream_sockets_look_through_vlan_tags);
 	tcase_add_test(t, packets_of_flows_that_one_does_not_watch_are_orphans);
 	tcase_add_test(t, a_lagging_monitor_is_told_of_its_gap_and_harms_nobody);
+	tcase_add_test(t, what_nobody_saw_is_counted_at_the_end);
 	tcase_add_test(t, what_is_stopped_is_told_no_more);
 	tcase_add_test(t, early_records_until_the_first_is_consumed);
 	tcase_add_test(t, a_full_table_ends_the_oldest_flow);
