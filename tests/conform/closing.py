@@ -29,7 +29,7 @@ def reset_seen(c):
 def is_gone(c):
     """Nothing knows this connection any more."""
     c.send(ACK, options=b'')
-    s = one(c, 'a RST')
+    s = c.next(what='a RST')
     must(s.flags == RST and s.seq == c.ack, 'came %s' % s)
 
 
