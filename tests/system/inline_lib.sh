@@ -27,9 +27,9 @@ monitor()
 
 # --- Streams both ways ---------------------------------------------------------------------------------------------------------
 
-# shellcheck disable=SC2034 # FILTER is for those who source this
 PY=$TOP/tests/system/inline.py
 PORT=9000
+# shellcheck disable=SC2034 # for those who source this
 FILTER="tcp port $PORT or port 9"
 
 # duplex UP DOWN EDITS: one connection, a file each way at the same time; both arrive as edited
