@@ -114,7 +114,7 @@ int main(void)
 	SRunner *r;
 	int failed;
 
-	tcase_add_loop_test(t, steps_come_to_what_they_would_one_by_one, 0, 200);
+	tcase_add_loop_test(t, steps_come_to_what_they_would_one_by_one, 0, 50);
 	tcase_add_test(t, there_is_nothing_beyond_the_end);
 	suite_add_tcase(s, t);
 	r = srunner_create(s);
