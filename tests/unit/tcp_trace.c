@@ -198,9 +198,21 @@ static void on_let_go(void *arg, struct tcp_conn *c)
 	free(p);
 }
 
+/* Segments go from host to host: thousands of hosts are made, and their pages cost more than all else. */
+static void *spare_seg[4 * HOST_SEGS];
+static unsigned spare_segs;
+
 static void *segment(void)
 {
-	return aligned_alloc(BYTES_CHUNK, BYTES_SEG_SIZE);
+	return spare_segs > 0 ? spare_seg[--spare_segs] : aligned_alloc(BYTES_CHUNK, BYTES_SEG_SIZE);
+}
+
+static void segment_free(void *seg)
+{
+	if (spare_segs < 4 * HOST_SEGS)
+		spare_seg[spare_segs++] = seg;
+	else
+		free(seg);
 }
 
 void host_start(struct host *h, uint8_t last_byte, host_tweak tweak)
@@ -263,7 +275,7 @@ void host_stop(struct host *h)
 	bytes_pool_fini(&h->owner.rx);
 	bytes_pool_fini(&h->tx_pool);
 	for (unsigned i = 0; i < 2 * HOST_SEGS; i++)
-		free(h->seg[i]);
+		segment_free(h->seg[i]);
 }
 
 void host_listen(struct host *h, uint16_t port, uint32_t backlog)
