@@ -23,7 +23,7 @@ static void timer(mctx_t m, int id, int side, event_t event, filter_arg_t *arg)
 	FAILS(mtcp_setlastpkt(m, run.sock, 0, 0, NULL, 0, MOS_DROP), ENODATA);
 	FAILS(mtcp_cb_dropcurpkt(m), ENODATA);
 	EXPECT(mtcp_cb_get_ts(m) - (uint32_t)((uint64_t)time(NULL) * 1000000) + 60000000 < 120000000); /* of now */
-	if (id == 1)
+	if (id == 3)
 		EXPECT_IS(mtcp_settimer(m, 4, &at_once, timer), 0);
 }
 
@@ -35,7 +35,7 @@ static void four(mctx_t m, int id, int side, event_t event)
 /* By the time they are due; set in another order. */
 static void timers(void)
 {
-	struct timeval soon = { 0, 20000 }, sooner = { 0, 10000 }, none = { 0, 0 }, bad = { -1, 0 };
+	struct timeval soon = { 0, 60000 }, sooner = { 0, 30000 }, none = { 0, 0 }, bad = { -1, 0 };
 
 	EXPECT_IS(mtcp_settimer(run.m, 3, &soon, timer), 0);
 	EXPECT_IS(mtcp_settimer(run.m, 2, &sooner, four), 0);
@@ -353,9 +353,9 @@ ROWS(life,
 	{ .name = "timers: once, in the order they are due, with their id and nothing else", .scene = "exchange", .begin = timers,
 	  .told =
 		  "timer 1\n"
-		  "timer 4\n"
 		  "timer 2\n"
-		  "timer 3\n" },
+		  "timer 3\n"
+		  "timer 4\n" },
 	{ .name = "uctx: a pointer per flow and per socket, from the first packet to the second CONN_END", .scene = "two_flows",
 	  .begin = pointers, .socks = 1, .told =
 		  "30000: 10 packets\n"
