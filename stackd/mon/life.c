@@ -40,7 +40,8 @@ static bool stream_match(const struct mon_filter *f, const struct pkt *p, const 
 	return mon_filter_match_bytes(f, bare, len);
 }
 
-uint64_t mon_slots_stream(struct mon *m, const struct pkt *p, const struct mon_seg *s)
+/* Sockets of a kind that this packet concerns, by their share, scope and filter; null: events that they must want of MON_HK_NULL. */
+static uint64_t slots_that(const struct mon *m, const struct pkt *p, const struct mon_seg *s, unsigned kind, uint16_t null, unsigned which)
 {
 	uint32_t hash = share_hash(m, s);
 	uint64_t found = 0;
@@ -48,41 +49,27 @@ uint64_t mon_slots_stream(struct mon *m, const struct pkt *p, const struct mon_s
 	for (unsigned i = 0; i < m->chained; i++) {
 		const struct mon_slot *k = &m->slot[m->chain[i]];
 
-		if (k->kind == MON_STREAM && slot_shares(k, hash) && mon_filter_match(k->lane->group->scope, p) &&
-		    stream_match(k->filter[MON_FILTER_SYN], p, s))
+		if (k->kind == kind && (k->mask[MON_HK_NULL] & null) == null && slot_shares(k, hash) &&
+		    mon_filter_match(k->lane->group->scope, p) &&
+		    (kind == MON_RAW ? mon_filter_match(k->filter[which], p) : stream_match(k->filter[which], p, s)))
 			found |= (uint64_t)1 << m->chain[i];
 	}
 	return found;
+}
+
+uint64_t mon_slots_stream(struct mon *m, const struct pkt *p, const struct mon_seg *s)
+{
+	return slots_that(m, p, s, MON_STREAM, 0, MON_FILTER_SYN);
 }
 
 uint64_t mon_slots_raw(struct mon *m, const struct mon_pass *ps)
 {
-	uint64_t found = 0;
-
-	for (unsigned i = 0; i < m->chained; i++) {
-		const struct mon_slot *k = &m->slot[m->chain[i]];
-
-		if (k->kind == MON_RAW && slot_shares(k, share_hash(m, &ps->seg)) &&
-		    mon_filter_match(k->lane->group->scope, ps->pkt) &&
-		    mon_filter_match(k->filter[MON_FILTER_RAW], ps->pkt))
-			found |= (uint64_t)1 << m->chain[i];
-	}
-	return found;
+	return slots_that(m, ps->pkt, &ps->seg, MON_RAW, 0, MON_FILTER_RAW);
 }
 
 uint64_t mon_slots_orphan(struct mon *m, const struct mon_pass *ps)
 {
-	uint64_t found = 0;
-
-	for (unsigned i = 0; i < m->chained; i++) {
-		const struct mon_slot *k = &m->slot[m->chain[i]];
-
-		if (k->kind == MON_STREAM && (k->mask[MON_HK_NULL] & MON_ORPHAN) != 0 &&
-		    slot_shares(k, share_hash(m, &ps->seg)) && mon_filter_match(k->lane->group->scope, ps->pkt) &&
-		    stream_match(k->filter[MON_FILTER_ORPHAN], ps->pkt, &ps->seg))
-			found |= (uint64_t)1 << m->chain[i];
-	}
-	return found;
+	return slots_that(m, ps->pkt, &ps->seg, MON_STREAM, MON_ORPHAN, MON_FILTER_ORPHAN);
 }
 
 /* --- The end --------------------------------------------------------------------------------------------------------- */
