@@ -14,6 +14,7 @@ enum {
 
 static const uint16_t steps[] = { 4352, 1492, 1280, 1024, 576, MTU_MIN };
 
+static struct dest *known_less(struct tcp *tcp, const struct tcp_conn *c);
 static void believe(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu);
 static void lower(struct tcp *tcp, struct tcp_conn *c, uint16_t mtu, uint32_t wait_s);
 static uint16_t at_least(const struct tcp_conn *c, uint16_t mtu);
@@ -24,10 +25,10 @@ static uint32_t clock_s(const struct tcp *tcp);
 
 void path_open(struct tcp *tcp, struct tcp_conn *c)
 {
-	const struct dest *known = dest_find(&tcp->dests, &tcp->secret, &c->peer, clock_s(tcp));
+	const struct dest *known = known_less(tcp, c);
 
 	c->mtu_max = c->mtu;
-	if (known != NULL && known->mtu < c->mtu && option_takes_mtu(c)) {
+	if (known != NULL && option_takes_mtu(c)) {
 		COUNT(tcp->stats, TCP_MTU_KNOWN);
 		c->mtu = known->mtu;
 		c->mtu_raise_s = known->until_s;
@@ -81,8 +82,8 @@ void path_acked(struct tcp *tcp, struct tcp_conn *c, uint32_t longest)
 	c->mtu_probe = 0;
 	c->mtu_raise_s = clock_s(tcp); /* and on */
 	conn_set_mss(c);
-	known = dest_find(&tcp->dests, &tcp->secret, &c->peer, clock_s(tcp));
-	if (known != NULL && known->mtu < c->mtu)
+	known = known_less(tcp, c);
+	if (known != NULL)
 		known->mtu = c->mtu;
 }
 
@@ -97,8 +98,8 @@ void path_timeout(struct tcp *tcp, struct tcp_conn *c)
 		believe(tcp, c, c->mtu_said);
 		return;
 	}
-	known = dest_find(&tcp->dests, &tcp->secret, &c->peer, clock_s(tcp));
-	if (known != NULL && known->mtu < c->mtu && option_takes_mtu(c)) { /* a router told another connection */
+	known = known_less(tcp, c);
+	if (known != NULL && option_takes_mtu(c)) { /* a router told another connection */
 		COUNT(tcp->stats, TCP_MTU_KNOWN);
 		lower(tcp, c, known->mtu, known->until_s - clock_s(tcp));
 		return;
@@ -151,6 +152,14 @@ bool path_cut(struct tcp *tcp, struct tcp_conn *c)
 	c->mtu_probe = 0;
 	c->mtu_raise_s = clock_s(tcp) + tcp->conf.mtu_raise_s;
 	return true;
+}
+
+/* What is known of the destination, where that is less than what c uses; NULL: nothing. */
+static struct dest *known_less(struct tcp *tcp, const struct tcp_conn *c)
+{
+	struct dest *known = dest_find(&tcp->dests, &tcp->secret, &c->peer, clock_s(tcp));
+
+	return known != NULL && known->mtu < c->mtu ? known : NULL;
 }
 
 /* What a router said.  The next connections to this destination begin with it (RFC 1191, 6.3; 10 minutes, as it recommends). */
