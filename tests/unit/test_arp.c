@@ -293,6 +293,17 @@ START_TEST(aged_neighbour_is_polled_and_used)
 }
 END_TEST
 
+/* It is asked a second time, and is silent again: who sends to it asks everybody. */
+static void silence_forgets(void)
+{
+	tick_to(now + 1100000);
+	out_arp(1, mac_a, OURS, PEER);
+	tick_to(now + 1100000);
+	send_mark(PEER, 2);
+	out_arp(1, all_ones, OURS, PEER);
+	out_nothing();
+}
+
 START_TEST(silent_aged_neighbour_is_forgotten)
 {
 	know(PEER, mac_a);
@@ -300,12 +311,7 @@ START_TEST(silent_aged_neighbour_is_forgotten)
 	send_mark(PEER, 1);
 	out_arp(1, mac_a, OURS, PEER);
 	expect_mark(1, mac_a);
-	tick_to(now + 1100000);
-	out_arp(1, mac_a, OURS, PEER);
-	tick_to(now + 1100000);
-	send_mark(PEER, 2);
-	out_arp(1, all_ones, OURS, PEER);
-	out_nothing();
+	silence_forgets();
 }
 END_TEST
 
@@ -325,12 +331,7 @@ START_TEST(suspected_neighbour_is_polled)
 	net_suspect(net, &peer, now);
 	out_nothing();
 	ck_assert_uint_eq(stats.n[CNT_NEIGH_SUSPECT], 1);
-	tick_to(now + 1100000);
-	out_arp(1, mac_a, OURS, PEER);
-	tick_to(now + 1100000);
-	send_mark(PEER, 2);
-	out_arp(1, all_ones, OURS, PEER);
-	out_nothing();
+	silence_forgets();
 }
 END_TEST
 
